@@ -1,0 +1,42 @@
+"""A checkpoint's JSON header, read without torch and without its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from qsep_live.errors import QsepError
+
+SCHEMA = 1
+MAX_HEADER = 1 << 20
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON header of a checkpoint, without its weights.
+
+    Raises
+    ------
+    QsepError
+        The file is missing, truncated, or not a checkpoint of qsep-live.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= MAX_HEADER:
+                raise ValueError("no safetensors header")
+            raw = file.read(length)
+            if len(raw) < length:
+                raise ValueError("truncated header")
+            entry = json.loads(raw)["__metadata__"]["qsep_live"]
+            header = json.loads(entry)
+            if not isinstance(header, dict) or not isinstance(header.get("config"), dict):
+                raise ValueError("no hyperparameters")
+    except OSError as error:
+        raise QsepError(f"{path}: {error.strerror or error}; give a .safetensors checkpoint") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = f"missing {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise QsepError(f"{path}: not a qsep-live checkpoint ({reason[:80]})") from None
+    if header.get("schema") != SCHEMA:
+        raise QsepError(f"{path}: checkpoint schema {header.get('schema')!r}; this version reads {SCHEMA}")
+    return header
