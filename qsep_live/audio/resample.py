@@ -1,0 +1,35 @@
+"""Sample-rate conversion by pedalboard's windowed sinc: whole arrays, and streams chunk by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StreamConverter:
+    """Chunk in, chunk out, channel-major; aligned with the input, and up to 128 input samples behind it."""
+
+    def __init__(self, rate: float, target: float, channels: int) -> None:
+        from pedalboard.io import StreamResampler
+
+        self._resampler = StreamResampler(rate, target, channels)
+
+    def process(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``chunk`` (channels, n) to the samples it completes, (channels, m)."""
+        return self._resampler.process(np.ascontiguousarray(chunk, dtype=np.float32))
+
+    def flush(self) -> NDArray[np.float32]:
+        """What the converter still holds, (channels, m)."""
+        return self._resampler.process(None)
+
+
+def resample(audio: NDArray[np.float32], rate: float, target: float) -> NDArray[np.float32]:
+    """``audio`` (frames, channels) at ``rate`` Hz to ``target`` Hz, aligned; round(frames·target/rate) frames."""
+    if rate == target:
+        return audio
+    frames = round(audio.shape[0] * target / rate)
+    converter = StreamConverter(rate, target, audio.shape[1])
+    out = np.concatenate([converter.process(audio.T), converter.flush()], axis=1)
+    if out.shape[1] < frames:
+        out = np.pad(out, ((0, 0), (0, frames - out.shape[1])))
+    return np.ascontiguousarray(out[:, :frames].T)
