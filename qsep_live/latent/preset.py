@@ -1,0 +1,215 @@
+"""A preset: a named latent and the model it belongs to.
+
+Threading: presets do not change once made; any thread may read them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.errors import QsepError, UsageError
+from qsep_live.latent.slerp import LATENT_SIZE
+from qsep_live.latent.wording import kind, one_line, shown
+
+Scalar = str | float | int
+Provenance = Mapping[str, Scalar | list[Scalar]]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{8,128}")
+# Windows opens a device for these, whatever the suffix.
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+
+
+class PresetError(QsepError):
+    """A field of a preset cannot be meant; ``key`` names the field."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(one_line(message))
+        self.key = key
+
+
+@dataclass(frozen=True, eq=False)
+class Preset:
+    """A point in one model's latent space, with a name.
+
+    Parameters
+    ----------
+    name : str
+        1 to 64 of ``A-Z a-z 0-9 _ -``; also the name of its file.
+    latent : (32,) float32
+        Copied and made read-only.
+    model : str
+        Fingerprint (hex) of the only model to which the latent means something.
+    description : str
+        A short text for people.
+    provenance : mapping
+        How the latent came about: a free table of strings, numbers and lists of these.
+    effects : str, optional
+        Name or path of the rack file that belongs behind this preset.
+
+    Raises
+    ------
+    UsageError
+        The name has characters that a preset's name cannot have.
+    PresetError
+        Any other field is wrong.
+    """
+
+    name: str
+    latent: NDArray[np.float32]
+    model: str
+    description: str = ""
+    provenance: Provenance = field(default_factory=dict)
+    effects: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        object.__setattr__(self, "latent", _checked_latent(self.latent))
+        object.__setattr__(self, "model", _checked_model(self.model))
+        object.__setattr__(self, "description", _checked_text("description", self.description))
+        object.__setattr__(self, "provenance", _checked_provenance(self.provenance))
+        if self.effects is not None:
+            object.__setattr__(self, "effects", _checked_text("effects", self.effects))
+            if not self.effects:
+                raise PresetError("effects", "effects is empty: name a rack file, or leave the key out")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Preset) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.model, self.latent.tobytes()))
+
+    def __reduce__(self) -> tuple[type[Preset], tuple[object, ...]]:
+        # By way of __init__, so that the latent is read-only in a spawned process too.
+        return Preset, self._fields()
+
+    def _fields(self) -> tuple[object, ...]:
+        return self.name, self.latent, self.model, self.description, dict(self.provenance), self.effects
+
+    def _identity(self) -> tuple[object, ...]:
+        name, _latent, *rest = self._fields()
+        return name, self.latent.tobytes(), *rest
+
+    def require_model(self, fingerprint: str) -> None:
+        """Refuse to be used with another model than the one the latent was made for.
+
+        Raises
+        ------
+        UsageError
+            ``fingerprint`` is not this preset's model.
+        """
+        wanted = fingerprint.lower()
+        if wanted == self.model:
+            return
+        mine, loaded = _short_pair(self.model, wanted)
+        raise UsageError(
+            f"preset {self.name!r} is a latent of model {mine}, but model {loaded} is loaded: choose its "
+            "model with --model, or make it again for this one: "
+            f"qsep-live presets new {self.name} --query FILE"
+        )
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` can name a preset (and its file, on every platform)."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{shown(name)} cannot name a preset: use 1 to 64 of A-Z a-z 0-9 _ -, "
+            "and begin with a letter or digit"
+        )
+    if name.lower() in _RESERVED:
+        raise UsageError(
+            f"{name!r} cannot name a preset: Windows keeps that name for a device; choose another"
+        )
+
+
+def _checked_latent(value: object) -> NDArray[np.float32]:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiu":
+            raise PresetError("latent", f"latent holds {value.dtype}, must hold numbers")
+        if value.shape != (LATENT_SIZE,):
+            raise PresetError("latent", f"latent has shape {value.shape}, must have ({LATENT_SIZE},)")
+        numbers = [float(number) for number in value]
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value, start=1):
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise PresetError("latent", f"latent value {index} is {kind(item)}, must be a number")
+        if len(value) != LATENT_SIZE:
+            raise PresetError("latent", f"latent has {len(value)} numbers, must have {LATENT_SIZE}")
+        numbers = [_as_float(item) for item in value]
+    else:
+        raise PresetError("latent", f"latent is {kind(value)}, must be a list of {LATENT_SIZE} numbers")
+    with np.errstate(over="ignore"):
+        latent = np.array(numbers, dtype=np.float32)
+    wrong = np.flatnonzero(~np.isfinite(latent))
+    if wrong.size:
+        raise PresetError(
+            "latent", f"latent value {wrong[0] + 1} is NaN, infinite or too large, must be a finite number"
+        )
+    latent.flags.writeable = False
+    return latent
+
+
+def _as_float(number: int | float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _checked_model(value: object) -> str:
+    if isinstance(value, str) and _FINGERPRINT.fullmatch(value.lower()):
+        return value.lower()
+    is_what = shown(value) if isinstance(value, str) else kind(value)
+    raise PresetError("model", f"model is {is_what}, must be a fingerprint: 8 to 128 hex digits")
+
+
+def _checked_text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise PresetError(key, f"{key} is {kind(value)}, must be text in quotes")
+    # Control characters would reach the terminal of whoever lists a stranger's presets.
+    for char in value:
+        if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t":
+            raise PresetError(key, f"{key} holds the control character U+{ord(char):04X}: remove it")
+    return value
+
+
+def _checked_provenance(value: object) -> dict[str, Scalar | list[Scalar]]:
+    if not isinstance(value, Mapping):
+        raise PresetError("provenance", f"provenance is {kind(value)}, must be a table: [provenance]")
+    checked: dict[str, Scalar | list[Scalar]] = {}
+    for key, item in value.items():
+        _checked_text("provenance", key)
+        if isinstance(item, list | tuple):
+            checked[key] = [_checked_scalar(key, one) for one in item]
+        else:
+            checked[key] = _checked_scalar(key, item)
+    return checked
+
+
+def _checked_scalar(key: str, value: object) -> Scalar:
+    if isinstance(value, str):
+        return _checked_text("provenance", value)
+    # TOML's whole numbers have 64 bits; Python would not even print the largest that it reads.
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    raise PresetError(
+        "provenance",
+        f"provenance {shown(key)} is {kind(value)}, must be text, a finite 64-bit number, or a list of these",
+    )
+
+
+def _short_pair(one: str, other: str) -> tuple[str, str]:
+    """Both fingerprints, shortened as far as they still differ."""
+    size = 8
+    while one[:size] == other[:size] and size < max(len(one), len(other)):
+        size += 8
+    return one[:size], shown(other[:size])[1:-1] or "without fingerprint"
