@@ -1,0 +1,188 @@
+"""The audio process: the stream, the signal path and the rack, away from everything that may stall or die."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qsep_live.engine.audio_core import AudioCore
+from qsep_live.engine.child import LOST, HostWatch, Word, tell
+from qsep_live.engine.delay import plan_delay
+from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.shared import Board
+from qsep_live.engine.signal_path import Fallback, SignalPath
+
+if TYPE_CHECKING:
+    from qsep_live.audio.recorder import Recorder
+    from qsep_live.audio.stream import DuplexStream
+    from qsep_live.rack.config import RackConfig
+    from qsep_live.rack.rack import Rack
+
+CHANNELS = 2
+LARGEST_BLOCK = 8192
+STALLED = 2.0
+"""Seconds without a callback after which the server counts as gone."""
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """What to open. ``delay`` is the signal path's, in seconds; ``lockstep``, if not 0, is the seconds between
+    masks, each of which is waited for. ``take`` numbers the recordings of one session."""
+
+    input: Endpoint
+    output: Endpoint
+    rate: int | None
+    blocksize: int
+    delay: float
+    rack: RackConfig | None = None
+    record: Path | None = None
+    fallback: Fallback = "dry"
+    lockstep: float = 0.0
+    take: int = 1
+
+
+def audio_main(link: Connection, board_name: str, settings: AudioSettings) -> None:
+    """Entry point of the process, through `run_child`."""
+    sys.setswitchinterval(5e-4)
+    board = Board(board_name)
+    session = _Stream(board, settings)
+    session.open()
+    tell(link, Word("ready", session.description, session.facts()))
+    session.run(link)
+
+
+class _Stream:
+    """One opened stream and everything that hangs on it."""
+
+    def __init__(self, board: Board, settings: AudioSettings) -> None:
+        self._board, self._settings = board, settings
+        self._rack: Rack | None = None
+        self._recorders: list[Recorder] = []
+        self.description = ""
+
+    def open(self) -> None:
+        from qsep_live.audio.devices import find_device
+        from qsep_live.audio.files import open_audio
+        from qsep_live.audio.recorder import Recorder
+        from qsep_live.audio.sources import FileSource
+        from qsep_live.audio.stream import DuplexStream, choose_rate
+
+        board, settings = self._board, self._settings
+        given = find_device("input", settings.input.name or None) if settings.input.is_device else None
+        heard = find_device("output", settings.output.name or None) if settings.output.is_device else None
+        wanted = settings.rate
+        if wanted is None and settings.input.kind == "file" and heard is not None:
+            file_rate = open_audio(settings.input.name).rate
+            wanted = file_rate if file_rate in heard.rates else None
+        rate = choose_rate(given, heard, wanted)
+        plan = plan_delay(settings.delay, rate)
+        if settings.rack is not None:
+            from qsep_live.rack.rack import Rack
+
+            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK)
+        source = None
+        if not settings.input.is_device:
+            source = FileSource(settings.input.name, rate, CHANNELS)
+            source.wait_ready()
+        targets = [Path(settings.output.name)] if settings.output.kind == "file" else []
+        if settings.record is not None:
+            targets.append(settings.record)
+        self._recorders = [Recorder(_take(path, settings.take), rate, CHANNELS) for path in targets]
+        board.stream.refresh()
+        epoch = int(board.stream["epoch"]) + 1
+        field = GainField()
+        signal = SignalPath(
+            plan, CHANNELS, field, settings.fallback, float("inf") if settings.lockstep else 1.0,
+            position=board.ring.written,
+        )  # fmt: skip
+        lockstep = round(settings.lockstep * rate)
+        self.core = AudioCore(board, signal, field, epoch, CHANNELS, source, self._rack, self._recorders, lockstep)
+        self.stream: DuplexStream = DuplexStream(given, heard, rate, settings.blocksize, CHANNELS, self.core.process)
+        latency = self.stream.latency
+        board.stream.publish(
+            epoch=epoch,
+            rate=rate,
+            channels_in=given.inputs if given else CHANNELS,
+            channels_out=heard.outputs if heard else CHANNELS,
+            start=signal.position,
+            delay=plan.samples,
+            window=plan.grid.synthesis,
+            rack_delay=self._rack.latency if self._rack else 0,
+            lockstep=lockstep,
+            input_latency=latency[0],
+            output_latency=latency[1],
+        )
+        ends = [given.label if given else settings.input.name, heard.label if heard else settings.output.name]
+        self.description = " → ".join(ends)
+        self._rate = rate
+
+    def facts(self) -> dict[str, object]:
+        """What the host wants to know of the open stream."""
+        parameters = self._rack.parameters if self._rack else ()
+        return {
+            "rate": self._rate,
+            "rack": [asdict(parameter) for parameter in parameters],
+            "rack_values": self._rack.values if self._rack else {},
+        }
+
+    def run(self, link: Connection) -> None:
+        """Start, watch, stop. Leaves the process by ``os._exit`` when the server is gone."""
+        board, host = self._board, HostWatch()
+        # A collection in the middle of a callback is an xrun: what exists is exempt, what is new has no cycles.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        self.stream.start()
+        failures: set[str] = set()
+        while True:
+            time.sleep(0.02)
+            board.beats[0] = time.monotonic()
+            if board.control["stop"] or host.gone():
+                break
+            if not self.stream.alive(STALLED):
+                self._lost(link)
+            latency = self.stream.latency
+            board.stream.publish(input_latency=latency[0], output_latency=latency[1])
+            for text in self._problems() - failures:
+                failures.add(text)
+                tell(link, Word("event", text))
+        alive = self.stream.abort()
+        self._close_recorders(link)
+        if not alive:
+            os._exit(0)
+
+    def _problems(self) -> set[str]:
+        problems = {recorder.error for recorder in self._recorders if recorder.error}
+        if self._rack is not None:
+            problems |= {f"rack: {name} is bypassed: {text}" for name, text in self._rack.faults.items()}
+        return problems
+
+    def _lost(self, link: Connection) -> None:
+        """The server is gone: keep what was recorded, say so, and leave without touching PortAudio again."""
+        error = self.stream.error
+        why = f"{type(error).__name__}: {error}" if error else "the audio server stopped calling"
+        self._close_recorders(link)
+        tell(link, Word("event", f"sound lost: {why}"))
+        with suppress(OSError):
+            link.close()
+        os._exit(LOST)
+
+    def _close_recorders(self, link: Connection) -> None:
+        for recorder in self._recorders:
+            path = recorder.close()
+            if path is not None:
+                tell(link, Word("event", f"recorded {recorder.seconds:.1f} s to {path}"))
+        self._recorders = []
+
+
+def _take(path: Path, take: int) -> Path:
+    """A stream that starts again records to a file of its own: what came before is not overwritten."""
+    return path if take == 1 else path.with_stem(f"{path.stem}-{take}")

@@ -1,0 +1,113 @@
+"""The gain field G(f, t): the newest mask's gains, stamped with absolute sample time, and how they are looked up.
+
+Threading: owned by the signal path; another process's gains arrive through `engine.mailbox`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.dsp.grid import BIN_HZ, BINS
+
+
+@dataclass(frozen=True)
+class GainFrames:
+    """Gains of consecutive model frames, as one window of the Separator gave them.
+
+    Attributes
+    ----------
+    end
+        Position after the newest sample the window saw, in samples of the stream.
+    first
+        Centre of the first frame, in samples of the stream.
+    spacing
+        Samples between frames.
+    gains
+        (K, BINS) float32 in [0, 1].
+    """
+
+    end: int
+    first: float
+    spacing: float
+    gains: NDArray[np.float32]
+
+
+class GainField:
+    """Gains by time and bin; between frames linear, after the newest held, before the oldest held too."""
+
+    def __init__(self) -> None:
+        self._frames: GainFrames | None = None
+
+    def publish(self, frames: GainFrames) -> None:
+        """Replace the gains: a newer window has seen more of every frame it shares with an older one."""
+        self._frames = frames
+
+    def clear(self) -> None:
+        """Forget all gains, as after a change of stream."""
+        self._frames = None
+
+    @property
+    def end(self) -> int | None:
+        """Position after the newest sample that any gain has seen; None before the first mask."""
+        return None if self._frames is None else self._frames.end
+
+    def lookup(self, time: float, out: NDArray[np.float32]) -> bool:
+        """Write the gains at ``time`` (a position in samples) into ``out`` (BINS,).
+
+        Returns
+        -------
+        bool
+            Whether ``time`` is covered; False if the nearest frame was held, or if there is none (``out`` is left).
+        """
+        frames = self._frames
+        if frames is None:
+            return False
+        last = frames.gains.shape[0] - 1
+        place = (time - frames.first) / frames.spacing
+        index = min(max(int(np.floor(place)), 0), last)
+        fraction = min(max(place - index, 0.0), 1.0)
+        if fraction == 0.0 or index == last:
+            out[:] = frames.gains[index]
+        else:
+            np.multiply(frames.gains[index], 1.0 - fraction, out=out)
+            out += fraction * frames.gains[index + 1]
+        return bool(0.0 <= place <= last)
+
+
+class BinMap:
+    """Spreads the model's gains over the bins of another STFT; above 11 kHz the top of the mask goes on.
+
+    Parameters
+    ----------
+    frame
+        Samples in a frame of the other STFT.
+    rate
+        Its sample rate, Hz.
+    """
+
+    _TOP = 16
+
+    def __init__(self, frame: int, rate: int) -> None:
+        place = np.fft.rfftfreq(frame, 1.0 / rate) / BIN_HZ
+        self._inside = int(np.searchsorted(place, BINS - 1, side="right"))
+        place = place[: self._inside]
+        self._low = np.minimum(place.astype(np.int64), BINS - 2)
+        self._weight = (place - self._low).astype(np.float32)
+        self._identity = bool(np.all(np.abs(place - np.arange(self._inside)) < 1e-6))
+        self.gains = np.zeros(frame // 2 + 1, np.float32)
+
+    def spread(self, model: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(BINS,) gains to (frame // 2 + 1,), in a buffer that the next call overwrites."""
+        inside = self.gains[: self._inside]
+        if self._identity:
+            inside[:] = model[: self._inside]
+        else:
+            low = model[self._low]
+            np.subtract(model[self._low + 1], low, out=inside)
+            inside *= self._weight
+            inside += low
+        self.gains[self._inside :] = model[-self._TOP :].mean()
+        return self.gains

@@ -1,0 +1,152 @@
+"""The mask process: the newest three seconds to gains, as fast as the machine can, over and over."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.dsp.grid import BINS, FRAMES, SEGMENT
+from qsep_live.engine.child import HostWatch, Word, tell
+from qsep_live.engine.mask_path import MaskPath, Separate
+from qsep_live.engine.shared import RING_FRAMES, Board
+
+FRESH = 128
+"""Samples that must be new for another step to be worth its time."""
+WARM_STEPS = 6
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """Which network to run, and on what. ``period`` holds the steps at least so many seconds apart."""
+
+    model: Path
+    device: str = "auto"
+    backend: str = "auto"
+    threads: int = 1
+    period: float = 0.0
+
+
+def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None:
+    """Entry point of the process, through `run_child`."""
+    # Sound comes before masks: a mask that is late is held, a block that is late is heard.
+    with suppress(AttributeError, OSError):
+        os.nice(5)
+    # Threads that spin while they wait take the audio's time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
+    from qsep_live.nets.inference import open_backend
+
+    backend = open_backend(settings.model, settings.device, settings.backend, settings.threads)
+    seconds = _warm(backend)
+    board = Board(board_name)
+    board.mask.publish(ready=1.0, step_seconds=seconds)
+    tell(link, Word("ready", backend.name, {"step_seconds": seconds, "fingerprint": backend.fingerprint}))
+    MaskLoop(board, backend, settings.period).run()
+
+
+def _warm(separate: Separate) -> float:
+    """Run the network on noise until it is warm; the median time of a step, seconds."""
+    magnitude = np.abs(np.random.default_rng(0).standard_normal((BINS, FRAMES))).astype(np.float32)
+    z = np.zeros(32, np.float32)
+    times = []
+    for _ in range(WARM_STEPS):
+        start = time.perf_counter()
+        separate(magnitude, z)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+class MaskLoop:
+    """Follows the audio ring and publishes gains, until the host says stop or is gone."""
+
+    def __init__(self, board: Board, separate: Separate, period: float = 0.0) -> None:
+        self._board, self._separate, self._period = board, separate, period
+        self._path: MaskPath | None = None
+        self._epoch = -1
+        self._start = self._cursor = 0
+        self._steps = self._dropped = 0
+        self._last = 0.0
+        self._chunk = np.zeros((1 << 14, 1), np.float32)
+
+    def run(self) -> None:
+        host = HostWatch()
+        board = self._board
+        while not host.gone():
+            board.beats[1] = time.monotonic()
+            board.control.refresh()
+            if board.control["stop"]:
+                return
+            if not self.step():
+                time.sleep(0.001)
+
+    def step(self) -> bool:
+        """Take what is new and run the network on it if that is worth it; whether it was."""
+        board = self._board
+        board.stream.refresh()
+        epoch = int(board.stream["epoch"])
+        if epoch != self._epoch:
+            self._open(epoch)
+        path = self._path
+        if path is None:
+            return False
+        written = board.ring.written
+        lockstep = int(board.stream["lockstep"])
+        if lockstep > 0:
+            grid = self._cursor + lockstep - (self._cursor - self._start) % lockstep
+            if written < grid:
+                return False
+            path = self._push(path, grid)
+        else:
+            if written - self._cursor < FRESH or time.monotonic() - self._last < self._period:
+                return False
+            path = self._push(path, written)
+        self._run(path)
+        return True
+
+    def _open(self, epoch: int) -> None:
+        stream = self._board.stream
+        self._epoch = epoch
+        rate, self._start = int(stream["rate"]), int(stream["start"])
+        self._cursor = self._start
+        self._path = MaskPath(rate, self._separate, self._start) if rate > 0 else None
+
+    def _push(self, path: MaskPath, end: int) -> MaskPath:
+        """Bring ``path`` up to position ``end``; what the ring no longer holds, or is too old to matter, is dropped."""
+        window = 2 * SEGMENT * max(1, path.rate // 22_050)
+        if end - self._cursor > min(window, RING_FRAMES // 2):
+            self._dropped += end - self._cursor - window // 2
+            self._cursor = end - window // 2
+            path = self._path = MaskPath(path.rate, self._separate, self._cursor)
+        while self._cursor < end:
+            chunk = self._chunk[: min(self._chunk.shape[0], end - self._cursor)]
+            self._board.ring.at(self._cursor + chunk.shape[0], chunk)
+            path.push(chunk[:, 0])
+            self._cursor += chunk.shape[0]
+        return path
+
+    def _run(self, path: MaskPath) -> None:
+        board = self._board
+        began = time.monotonic()
+        frames = path.step(self._latent())
+        ended = time.monotonic()
+        board.mailbox.publish(frames, self._epoch)
+        self._steps += 1
+        board.mask.publish(
+            steps=self._steps,
+            step_seconds=ended - began,
+            period=began - self._last if self._last else 0.0,
+            end=frames.end,
+            epoch=self._epoch,
+            dropped=self._dropped,
+        )
+        self._last = began
+
+    def _latent(self) -> NDArray[np.float32]:
+        return self._board.control.slice("z0", 32).astype(np.float32)

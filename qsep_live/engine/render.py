@@ -1,0 +1,150 @@
+"""Offline: the same two paths in one process, the signal path waiting for the exact mask. Same bytes every time.
+
+Without a delay, every gain comes from the middle of its window. With one, the engine does what it would do live on
+a machine whose mask period is ``period``: that is how the delay dial can be heard and measured without waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
+from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.mask_path import MaskPath, Separate, mono_of
+from qsep_live.engine.mix import Mixer, Mode
+from qsep_live.engine.signal_path import SignalPath
+
+if TYPE_CHECKING:
+    from qsep_live.rack.config import RackConfig
+
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How to render.
+
+    Attributes
+    ----------
+    latent
+        z, (32,).
+    delay
+        Seconds, to hear what live would give; None for centred windows.
+    period
+        Seconds between masks when ``delay`` is given.
+    """
+
+    latent: NDArray[np.float32]
+    mode: Mode = "isolate"
+    wet: float = 1.0
+    gain: float = 0.0
+    delay: float | None = None
+    period: float = 0.05
+    rack: RackConfig | None = None
+
+
+@dataclass
+class RenderReport:
+    """What a rendering did."""
+
+    frames: int = 0
+    windows: int = 0
+    repaired: int = 0
+    latency: int = 0
+    rack_faults: dict[str, str] = field(default_factory=dict)
+
+
+class Renderer:
+    """Blocks in, blocks out, `latency` samples late.
+
+    Parameters
+    ----------
+    rate, channels
+        Of the sound.
+    separate
+        The network, see `MaskPath`.
+    """
+
+    def __init__(self, rate: int, channels: int, separate: Separate, settings: RenderSettings) -> None:
+        self.report = RenderReport()
+        self._settings = settings
+        if settings.delay is None:
+            plan, period = centred_plan(rate), OFFLINE_STEP
+        else:
+            plan, period = plan_delay(settings.delay, rate), settings.period
+        self.step = max(1, round(period * rate))
+        self._field = GainField()
+        self._mask = MaskPath(rate, separate)
+        self._signal = SignalPath(plan, channels, self._field, patience=np.inf)
+        self._mixer = Mixer()
+        self._rack = None
+        if settings.rack is not None:
+            from qsep_live.rack.rack import Rack
+
+            self._rack = Rack(settings.rack, rate, channels, BLOCK)
+        self.latency = plan.samples + (self._rack.latency if self._rack else 0)
+        self.report.latency = self.latency
+
+    def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``block`` (n, channels) to as many samples, `latency` late."""
+        pieces = []
+        start = 0
+        while start < block.shape[0]:
+            here = self._signal.position
+            if here and here % self.step == 0:
+                self._field.publish(self._mask.step(self._settings.latent))
+                self.report.windows += 1
+            stop = min(block.shape[0], start + BLOCK, start + self.step - here % self.step)
+            pieces.append(self._piece(block[start:stop]))
+            start = stop
+        return np.concatenate(pieces)
+
+    def _piece(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        settings = self._settings
+        self._mask.push(mono_of(block))
+        target, dry = self._signal.process(block)
+        out = self._mixer.mix(target, dry, settings.mode, settings.wet, settings.gain)
+        self.report.repaired = self._signal.counts.repaired
+        if self._rack is None:
+            return out
+        out = self._rack.process(out)
+        self.report.rack_faults = dict(self._rack.faults)
+        return out.copy()
+
+
+def render(
+    blocks: Iterable[NDArray[np.float32]],
+    rate: int,
+    channels: int,
+    separate: Separate,
+    settings: RenderSettings,
+    report: RenderReport | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Separate a whole stream of ``blocks`` (n, channels); what comes out is aligned with it and as long."""
+    renderer = Renderer(rate, channels, separate, settings)
+    if report is not None:
+        renderer.report = report
+        report.latency = renderer.latency
+    skip, owed = renderer.latency, 0
+    for block in blocks:
+        owed += block.shape[0]
+        renderer.report.frames = owed
+        out = renderer.process(block)
+        dropped = min(skip, out.shape[0])
+        skip -= dropped
+        if dropped < out.shape[0]:
+            owed -= out.shape[0] - dropped
+            yield out[dropped:]
+    while owed > 0:
+        out = renderer.process(np.zeros((BLOCK, channels), np.float32))
+        dropped = min(skip, BLOCK)
+        skip -= dropped
+        piece = out[dropped : dropped + owed]
+        owed -= piece.shape[0]
+        if piece.shape[0]:
+            yield piece

@@ -1,0 +1,353 @@
+"""A live session: the host that starts the audio and the mask process, moves the knobs, and keeps both alive.
+
+Threading: one thread owns a `LiveSession`; it never touches PortAudio or torch, so that neither can take it down.
+Every 10 ms a tick reads MIDI, glides the parameters, and looks after the processes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qsep_live.control.glide import Glide
+from qsep_live.control.mapping import Mapping
+from qsep_live.control.ports import MidiInput
+from qsep_live.control.surface import Change, ControlSurface, PickPreset
+from qsep_live.dsp.parameter import Parameter
+from qsep_live.engine.audio_process import AudioSettings, audio_main
+from qsep_live.engine.child import Word
+from qsep_live.engine.delay import exact_delay
+from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.mask_process import MaskSettings, mask_main
+from qsep_live.engine.mix import MODES, Mode
+from qsep_live.engine.shared import RACK_PARAMETERS, Board
+from qsep_live.engine.signal_path import Fallback
+from qsep_live.engine.status import Latency, State, Status, decibels, percentile
+from qsep_live.engine.worker import Worker
+from qsep_live.errors import QsepError, UsageError
+from qsep_live.latent.morph import LatentPath, Morph
+from qsep_live.latent.preset import Preset
+from qsep_live.rack.config import RackConfig
+
+TICK = 0.01
+MODEL_PATIENCE = 180.0
+OPEN_PATIENCE = 30.0
+HUNG = 5.0
+"""Seconds without a beat after which a process is killed and started again."""
+
+MORPH = Parameter("morph", 0.0, 1.0, 0.0)
+WET = Parameter("wet", 0.0, 1.0, 1.0)
+GAIN = Parameter("gain", -60.0, 12.0, 0.0, "dB")
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """Everything a session is asked to be. Times in seconds, gain in dB.
+
+    Attributes
+    ----------
+    presets
+        At least one; more make the path that the morph position moves along.
+    delay
+        Of the signal path; None takes the shortest at which this machine's masks are on time.
+    midi
+        Part of a port's name, None for the first there is.
+    listen
+        Whether to listen to MIDI at all.
+    lockstep
+        Seconds between masks that are waited for; for a server in freewheel mode, 0 live.
+    """
+
+    presets: tuple[Preset, ...]
+    model: Path
+    input: Endpoint = field(default_factory=lambda: Endpoint("device"))
+    output: Endpoint = field(default_factory=lambda: Endpoint("device"))
+    mode: Mode = "isolate"
+    wet: float = 1.0
+    gain: float = 0.0
+    delay: float | None = None
+    blocksize: int = 0
+    rate: int | None = None
+    rack: RackConfig | None = None
+    midi: str | None = None
+    listen: bool = True
+    mapping: Mapping = field(default_factory=Mapping.default)
+    device: str = "auto"
+    threads: int = 1
+    record: Path | None = None
+    duration: float | None = None
+    fallback: Fallback = "dry"
+    lockstep: float = 0.0
+
+
+class LiveSession:
+    """Opens, watches, restarts, closes. `start`, then `tick` until `finished`, then `stop`."""
+
+    def __init__(self, config: SessionConfig, on_event: Callable[[str], None]) -> None:
+        self.config = config
+        self.state = State.LOADING
+        self.delay = 0.0
+        self._tell = on_event
+        self._path = LatentPath(Morph(config.presets))
+        smoothing = config.mapping.smoothing
+        self._glides = {"wet": Glide(config.wet, smoothing), "gain": Glide(config.gain, smoothing)}
+        self._rack_parameters: list[Parameter] = []
+        self._rack_values: dict[str, float] = {}
+        self._surface: ControlSurface | None = None
+        self._midi: MidiInput | None = None
+        self._midi_due = 0.0
+        self._last_tick = time.monotonic()
+        self._device = ""
+        self._totals: dict[str, float] = {}
+        self._previous: dict[str, float] = {}
+        self._stopping = False
+        self._board = Board()
+        self._mask = Worker("mask", mask_main, self._mask_arguments)
+        self._audio = Worker("audio", audio_main, self._audio_arguments)
+
+    def start(self) -> None:
+        """Load the model, open the stream.
+
+        Raises
+        ------
+        QsepError
+            Either failed; everything is closed again.
+        """
+        try:
+            self._publish(self._path.latent)
+            self._mask.start()
+            ready = self._first_word(self._mask, MODEL_PATIENCE)
+            step = float(ready.data["step_seconds"])
+            for preset in self.config.presets:
+                preset.require_model(str(ready.data["fingerprint"]))
+            self.delay = self.config.delay if self.config.delay is not None else default_delay(step)
+            self.state = State.OPENING
+            self._audio.start()
+            self._opened(self._first_word(self._audio, OPEN_PATIENCE))
+            self._open_midi()
+        except BaseException:
+            self.stop()
+            raise
+
+    def tick(self) -> None:
+        """One turn of the host: knobs, latent, processes. Call it every `TICK` seconds."""
+        now = time.monotonic()
+        passed, self._last_tick = now - self._last_tick, now
+        self._read_midi(now)
+        self._publish(self._path.step(passed), passed)
+        self._look_after_mask(now)
+        self._look_after_audio(now)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the input file is over, or the duration is up."""
+        audio = self._board.audio
+        audio.refresh()
+        if self.state is not State.RUNNING:
+            return False
+        duration = self.config.duration
+        return bool(audio["finished"]) or (duration is not None and self._played() >= duration)
+
+    def apply(self, change: Change) -> None:
+        """Move a parameter, or pick a preset; what MIDI does, and anything else that has a say."""
+        if isinstance(change, PickPreset):
+            self._path.pick(change.name)
+            if self._surface is not None:
+                self._surface.moved("morph", self._path.target)
+        elif change.name == "morph":
+            self._path.move_to(change.value)
+        elif change.name in self._glides:
+            self._glides[change.name].set(change.value)
+        elif change.name in self._rack_values:
+            self._rack_values[change.name] = change.value
+            self._publish_rack()
+
+    def status(self) -> Status:
+        """One look at everything."""
+        board, config = self._board, self.config
+        for record in (board.audio, board.mask, board.stream):
+            record.refresh()
+        audio, mask, stream = board.audio, board.mask, board.stream
+        totals = self._count()
+        rate = int(stream["rate"]) or 1
+        budget = audio["blocksize"] / rate
+        age = audio["mask_age"]
+        return Status(
+            state=self.state,
+            seconds=self._played(),
+            preset=self._path.describe(),
+            morph=self._path.position,
+            wet=self._glides["wet"].value,
+            gain=self._glides["gain"].value,
+            mode=config.mode,
+            level_in=decibels(audio["level_in"]),
+            level_out=decibels(audio["level_out"]),
+            rate=int(stream["rate"]),
+            blocksize=int(audio["blocksize"]),
+            latency=Latency(
+                stream["input_latency"],
+                stream["window"] / rate,
+                (stream["delay"] - stream["window"]) / rate,
+                stream["rack_delay"] / rate,
+                stream["output_latency"],
+            ),
+            mask_age=None if age < 0 or not audio["callbacks"] else age / rate,
+            mask_period=mask["period"],
+            mask_step=mask["step_seconds"],
+            mask_steps=int(mask["steps"]),
+            callback_load=audio["callback"] / budget if budget else 0.0,
+            callback_p50=percentile(board.times, 0.5),
+            callback_p99=percentile(board.times, 0.99),
+            callback_p999=percentile(board.times, 0.999),
+            **{key: int(totals[key]) for key in _COUNTERS},
+            dropped=int(mask["dropped"]),
+            mask_restarts=self._mask.restarts,
+            audio_restarts=self._audio.restarts,
+            midi=self._midi.port_name if self._midi else None,
+            device=self._device,
+        )
+
+    def stop(self) -> Status:
+        """End both processes and let go of everything; the last status. A second call is an error."""
+        final = self.status()
+        self._stopping = True
+        self._board.control.publish(stop=1.0)
+        self._audio.join(5.0)
+        self._mask.join(2.0)
+        for worker in (self._audio, self._mask):
+            for word in worker.words():
+                if word.kind == "event":
+                    self._tell(word.text)
+        if self._midi is not None:
+            self._midi.close()
+        self._board.close()
+        self.state = State.ENDED
+        return final
+
+    def _mask_arguments(self, _start: int) -> tuple[object, ...]:
+        config = self.config
+        return self._board.name, MaskSettings(config.model, config.device, threads=config.threads)
+
+    def _audio_arguments(self, start: int) -> tuple[object, ...]:
+        config = self.config
+        settings = AudioSettings(
+            config.input, config.output, config.rate, config.blocksize, self.delay,
+            config.rack, config.record, config.fallback, config.lockstep, start,
+        )  # fmt: skip
+        return self._board.name, settings
+
+    def _first_word(self, worker: Worker, patience: float) -> Word:
+        word = worker.wait_for(("ready", "error", "usage"), patience)
+        if word is None:
+            how = f"ended with code {worker.exitcode}" if not worker.alive else f"said nothing for {patience:.0f} s"
+            raise QsepError(f"the {worker.name} process {how} at start; `qsep-live doctor` looks for the cause")
+        if word.kind == "ready":
+            return word
+        raise UsageError(word.text) if word.kind == "usage" else QsepError(word.text)
+
+    def _opened(self, word: Word) -> None:
+        """The stream runs: its parameters are known, the knobs can be bound to them."""
+        self._device = word.text
+        parameters = [Parameter(**fields) for fields in word.data["rack"]]
+        if len(parameters) > RACK_PARAMETERS:
+            raise UsageError(
+                f"the rack has {len(parameters)} parameters; {RACK_PARAMETERS} can be moved live: use fewer effects"
+            )
+        if not self._rack_values:
+            self._rack_values = dict(word.data["rack_values"])
+            self._rack_parameters = parameters
+            self._bind()
+        self._publish_rack()
+        self.state = State.RUNNING
+
+    def _bind(self) -> None:
+        names = [preset.name for preset in self.config.presets]
+        parameters = [MORPH, WET, GAIN, *self._rack_parameters]
+        self.config.mapping.check(parameters, names)
+        self._surface = ControlSurface(self.config.mapping, parameters, names)
+        for name, glide in self._glides.items():
+            self._surface.moved(name, glide.target)
+        for name, value in self._rack_values.items():
+            self._surface.moved(name, value)
+
+    def _open_midi(self) -> None:
+        if self.config.listen:
+            self._midi = MidiInput(self.config.midi)
+
+    def _read_midi(self, now: float) -> None:
+        if self._midi is None or self._surface is None:
+            return
+        for stamp, message in self._midi.poll():
+            for change in self._surface.handle(message, stamp):
+                self.apply(change)
+        if now >= self._midi_due:
+            self._midi_due = now + 1.0
+            news = self._midi.watch(now)
+            if news:
+                self._tell(news)
+
+    def _publish(self, latent: object, passed: float = 0.0) -> None:
+        control = self._board.control
+        values = {name: glide.step(passed) if passed else glide.value for name, glide in self._glides.items()}
+        state = (latent, *values.values())
+        if control.generation and state == getattr(self, "_published", None):
+            return
+        self._published = state
+        z = {f"z{index}": float(value) for index, value in enumerate(self._path.latent)}
+        control.publish(mode=float(MODES.index(self.config.mode)), **values, **z)
+
+    def _publish_rack(self) -> None:
+        values = [self._rack_values[parameter.name] for parameter in self._rack_parameters]
+        self._board.rack.publish(**{f"p{index}": value for index, value in enumerate(values)})
+
+    def _look_after_mask(self, now: float) -> None:
+        worker = self._mask
+        for word in worker.words():
+            self._tell(f"mask process: {word.text}" if word.kind != "ready" else "the mask process is back")
+        if not worker.alive:
+            if worker.restart_when_due():
+                self._tell("the mask process had ended; started again")
+        elif worker.age > MODEL_PATIENCE and now - self._board.beats[1] > HUNG:
+            self._tell("the mask process hung; killed")
+            worker.kill()
+
+    def _look_after_audio(self, now: float) -> None:
+        worker = self._audio
+        for word in worker.words():
+            if word.kind == "ready":
+                self._opened(word)
+                self._tell(f"sound is back: {word.text}")
+            else:
+                self._tell(word.text)
+        if not worker.alive:
+            if self.state is State.RUNNING:
+                self._tell("the sound was lost; waiting for the device")
+            self.state = State.WAITING
+            worker.restart_when_due()
+        elif worker.age > OPEN_PATIENCE and now - self._board.beats[0] > HUNG:
+            self._tell("the audio process hung; killed")
+            worker.kill()
+
+    def _played(self) -> float:
+        stream, audio = self._board.stream, self._board.audio
+        rate = stream["rate"]
+        return audio["position"] / rate if rate else 0.0
+
+    def _count(self) -> dict[str, float]:
+        """Counters over all the streams of the session: each new stream counts from zero."""
+        now = {key: self._board.audio[key] for key in _COUNTERS}
+        if now["callbacks"] < self._previous.get("callbacks", 0.0):
+            for key, value in self._previous.items():
+                self._totals[key] = self._totals.get(key, 0.0) + value
+        self._previous = now
+        return {key: value + self._totals.get(key, 0.0) for key, value in now.items()}
+
+
+_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired")
+
+
+def default_delay(step: float) -> float:
+    """Seconds: the shortest delay at which masks that take ``step`` seconds each are on time, with some room."""
+    return round(exact_delay(2.0 * step + 0.01), 3)

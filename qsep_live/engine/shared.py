@@ -1,0 +1,220 @@
+"""Memory that the host, the audio process and the mask process share: one segment, named arrays in it.
+
+Threading: one writer for every cell. A `Record` is a small struct of float64 that its writer publishes whole; a
+`Mailbox` passes gains the same way. Both keep several slots and a generation counter: the writer fills the slot
+after the newest and then counts up, a reader copies the newest slot and looks at the counter again. A torn copy is
+only possible when the writer went all the way round meanwhile; then the reader keeps what it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import resource_tracker, shared_memory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.dsp.grid import BINS, FRAMES
+from qsep_live.dsp.ring import Ring
+from qsep_live.engine.gain_field import GainFrames
+
+SLOTS = 4
+RING_FRAMES = 1 << 20
+"""Mono samples of history: 11 s at 96 kHz."""
+TIMES = 16384
+"""Callback-time histogram: bins of 2 µs, the last for everything longer."""
+TIME_BIN = 2e-6
+
+
+class Segment:
+    """Named arrays in one shared-memory segment; the layout follows from the specification alone."""
+
+    def __init__(self, specification: Sequence[tuple[str, str, tuple[int, ...]]], name: str | None = None) -> None:
+        offsets, size = {}, 0
+        for key, dtype, shape in specification:
+            offsets[key] = size
+            nbytes = int(np.dtype(dtype).itemsize * np.prod(shape))
+            size += (nbytes + 63) // 64 * 64
+        self._owner = name is None
+        self._memory = shared_memory.SharedMemory(name, create=self._owner, size=size)
+        if not self._owner and not _tracker_is_shared():
+            resource_tracker.unregister(self._memory._name, "shared_memory")  # type: ignore[attr-defined]
+        self.name = self._memory.name
+        self._arrays: dict[str, NDArray[np.generic]] = {
+            key: np.ndarray(shape, dtype, self._memory.buf, offsets[key]) for key, dtype, shape in specification
+        }
+
+    def array(self, key: str) -> NDArray[np.generic]:
+        return self._arrays[key]
+
+    def close(self) -> None:
+        """Let go of the memory; the owner also removes it. Arrays handed out must not be used afterwards."""
+        self._arrays.clear()
+        # While a view is alive in this process the mapping stays until the process ends; the name goes now.
+        with suppress(BufferError):
+            self._memory.close()
+        if self._owner:
+            self._memory.unlink()
+
+
+def _tracker_is_shared() -> bool:
+    """Children that multiprocessing spawned use their parent's resource tracker; any other has its own."""
+    import multiprocessing
+
+    return multiprocessing.parent_process() is not None
+
+
+class Record:
+    """A struct of float64 fields that one process publishes and others read."""
+
+    def __init__(self, fields: Sequence[str], values: NDArray[np.float64], generation: NDArray[np.int64]) -> None:
+        self._index = {name: place for place, name in enumerate(fields)}
+        self._values = values
+        self._generation = generation
+        self._seen = -1
+        self._last = np.zeros(len(fields))
+
+    @property
+    def generation(self) -> int:
+        """How often it was published."""
+        return int(self._generation[0])
+
+    def publish(self, **fields: float) -> None:
+        """Set the fields given and publish all. Writer only."""
+        newest = self.generation
+        slot = self._values[(newest + 1) % SLOTS]
+        slot[:] = self._values[newest % SLOTS]
+        for name, value in fields.items():
+            slot[self._index[name]] = value
+        self._generation[0] = newest + 1
+
+    def refresh(self) -> bool:
+        """Take the newest publication; whether it was new. Keeps the one before if it was being overwritten."""
+        newest = self.generation
+        if newest == self._seen:
+            return False
+        copy = self._values[newest % SLOTS].copy()
+        if self.generation - newest >= SLOTS - 1:
+            return False
+        self._last, self._seen = copy, newest
+        return True
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._last[self._index[name]])
+
+    def slice(self, first: str, count: int) -> NDArray[np.float64]:
+        """``count`` consecutive fields from ``first`` as last refreshed."""
+        start = self._index[first]
+        return self._last[start : start + count]
+
+    def snapshot(self) -> dict[str, float]:
+        """Every field as last refreshed."""
+        return {name: float(self._last[place]) for name, place in self._index.items()}
+
+
+class Mailbox:
+    """Gains from the mask process to the signal path."""
+
+    def __init__(self, gains: NDArray[np.float32], stamps: NDArray[np.float64], generation: NDArray[np.int64]) -> None:
+        self._gains, self._stamps, self._generation = gains, stamps, generation
+        self._seen = int(generation[0])
+
+    def publish(self, frames: GainFrames, epoch: int) -> None:
+        """Writer only. ``epoch`` names the stream that the positions belong to."""
+        newest = int(self._generation[0]) + 1
+        slot = newest % SLOTS
+        count = frames.gains.shape[0]
+        self._gains[slot, :count] = frames.gains
+        self._stamps[slot] = frames.end, frames.first, frames.spacing, count, epoch
+        self._generation[0] = newest
+
+    def collect(self, epoch: int) -> GainFrames | None:
+        """The newest gains of ``epoch`` if they were not collected before and are whole. Reader only."""
+        newest = int(self._generation[0])
+        if newest == self._seen:
+            return None
+        slot = newest % SLOTS
+        end, first, spacing, count, stamped = (float(v) for v in self._stamps[slot])
+        if not 0 < count <= FRAMES:
+            return None
+        gains = self._gains[slot, : int(count)].copy()
+        if int(self._generation[0]) - newest >= SLOTS - 1:
+            return None
+        self._seen = newest
+        return GainFrames(int(end), first, spacing, gains) if stamped == epoch else None
+
+
+CONTROL = (
+    "wet", "gain", "mode", "stop",
+    *(f"z{i}" for i in range(32)),
+)  # fmt: skip
+"""Host to both: what knobs move. ``mode`` indexes `mix.MODES`; z is the latent."""
+
+RACK_PARAMETERS = 64
+
+STREAM = (
+    "epoch", "rate", "channels_in", "channels_out", "start", "delay", "window", "rack_delay", "lockstep",
+    "input_latency", "output_latency",
+)  # fmt: skip
+"""Audio to both, once a stream: what is open. Delays in samples, device latencies in seconds; ``epoch`` counts.
+``lockstep`` is the samples between masks that the signal path waits for, 0 live."""
+
+AUDIO = (
+    "position", "blocksize", "callbacks", "underruns", "overruns", "held", "frames", "fallbacks", "fallback",
+    "repaired", "level_in", "level_out", "mask_age", "callback", "finished", "rack_faults",
+)  # fmt: skip
+"""Audio to host, every block: counters, peak levels as amplitudes, mask age in samples."""
+
+MASK = ("steps", "step_seconds", "period", "end", "ready", "epoch", "dropped")
+"""Mask to host: steps done, seconds of the last one, seconds from one to the next, newest sample seen."""
+
+
+def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
+    records = {
+        "control": len(CONTROL),
+        "rack": RACK_PARAMETERS,
+        "stream": len(STREAM),
+        "audio": len(AUDIO),
+        "mask": len(MASK),
+    }
+    specification: list[tuple[str, str, tuple[int, ...]]] = [
+        ("ring", "f4", (RING_FRAMES, 1)),
+        ("ring.cursors", "i8", (2,)),
+        ("gains", "f4", (SLOTS, FRAMES, BINS)),
+        ("gains.stamps", "f8", (SLOTS, 5)),
+        ("gains.generation", "i8", (1,)),
+        ("times", "i8", (TIMES,)),
+        ("beats", "f8", (3,)),
+    ]
+    for key, count in records.items():
+        specification += [(key, "f8", (SLOTS, count)), (f"{key}.generation", "i8", (1,))]
+    return specification
+
+
+class Board:
+    """Everything shared in a session, made by the host (``name`` None) or attached to by a child."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._segment = Segment(_specification(), name)
+        self.name = self._segment.name
+        array = self._segment.array
+        self.ring = Ring(array("ring"), array("ring.cursors"))  # type: ignore[arg-type]
+        self.mailbox = Mailbox(array("gains"), array("gains.stamps"), array("gains.generation"))  # type: ignore[arg-type]
+        self.control = self._record("control", CONTROL)
+        self.rack = self._record("rack", [f"p{i}" for i in range(RACK_PARAMETERS)])
+        self.stream = self._record("stream", STREAM)
+        self.audio = self._record("audio", AUDIO)
+        self.mask = self._record("mask", MASK)
+        self.times: NDArray[np.int64] = array("times")  # type: ignore[assignment]
+        self.beats: NDArray[np.float64] = array("beats")  # type: ignore[assignment]
+
+    def _record(self, key: str, fields: Sequence[str]) -> Record:
+        array = self._segment.array
+        return Record(fields, array(key), array(f"{key}.generation"))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Let go; the host also removes the memory."""
+        for name in ("ring", "mailbox", "control", "rack", "stream", "audio", "mask", "times", "beats"):
+            delattr(self, name)
+        self._segment.close()

@@ -1,0 +1,124 @@
+"""The signal path: blocks in, the target and the aligned dry signal out, a fixed number of samples later.
+
+Threading: one caller, the audio callback live or the renderer offline. numpy only, bounded work, no waiting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.dsp.grid import BINS
+from qsep_live.dsp.stream_stft import StreamingAnalysis, StreamingSynthesis
+from qsep_live.dsp.tape import Tape
+from qsep_live.engine.delay import DelayPlan
+from qsep_live.engine.gain_field import BinMap, GainField
+
+Fallback = Literal["dry", "silence"]
+
+
+@dataclass
+class SignalCounts:
+    """What happened, in frames of the signal path."""
+
+    frames: int = 0
+    held: int = 0
+    fallback: int = 0
+    fallbacks: int = 0
+    repaired: int = 0
+
+
+class SignalPath:
+    """Multiplies the short-latency STFT by the gain field.
+
+    Parameters
+    ----------
+    plan
+        Windows and delay.
+    channels
+        Columns of each block; all share the gains.
+    field
+        Where the gains come from.
+    fallback
+        What is heard when no mask has come for ``patience`` seconds, and before the first: the aligned dry signal,
+        or silence.
+    patience, fade
+        Seconds that gains are held, and that the change to the fallback and back takes.
+    position
+        Absolute position of the first sample.
+    """
+
+    def __init__(
+        self,
+        plan: DelayPlan,
+        channels: int,
+        field: GainField,
+        fallback: Fallback = "dry",
+        patience: float = 1.0,
+        fade: float = 0.1,
+        position: int = 0,
+    ) -> None:
+        self.plan = plan
+        self.counts = SignalCounts()
+        self.position = position
+        self._field = field
+        self._analysis = StreamingAnalysis(plan.grid, channels)
+        self._synthesis = StreamingSynthesis(plan.grid, channels)
+        self._waiting = Tape(channels, 4 * plan.wait + 8192, plan.wait)
+        self._dry = Tape(channels, 4 * plan.samples + 8192, plan.samples)
+        self._bins = BinMap(plan.grid.analysis, plan.rate)
+        self._gains = np.zeros(BINS, np.float32)
+        self._fallback_gain = 1.0 if fallback == "dry" else 0.0
+        self._patience = patience * plan.rate
+        self._fade_step = plan.grid.hop / (fade * plan.rate)
+        self._faded: float | None = None
+        # Centre of the next frame's synthesis window, in positions of the input.
+        self._centre = position + plan.grid.hop - plan.grid.synthesis / 2 - plan.wait
+
+    def process(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Take ``block`` (n, channels); give target and dry, each (n, channels), both ``plan.samples`` late.
+
+        Both are views that the next call overwrites. Samples that are not finite are taken as zero and counted.
+        """
+        count = block.shape[0]
+        samples = block.T
+        # A sum is not finite if any sample is not, and costs a tenth of looking at each.
+        if not np.isfinite(np.sum(samples)):
+            bad = ~np.isfinite(samples)
+            self.counts.repaired += int(bad.sum())
+            samples = np.where(bad, np.float32(0.0), samples)
+        self.position += count
+        self._dry.push(samples)
+        self._waiting.push(samples)
+        self._analysis.push(self._waiting.view(count))
+        self._waiting.skip(count)
+        while self._analysis.ready():
+            spectrum = self._analysis.frame()
+            spectrum *= self._gains_now()
+            self._synthesis.add(spectrum)
+        target = self._synthesis.read(count)
+        dry = self._dry.view(count)
+        self._dry.skip(count)
+        return target.T, dry.T
+
+    def _gains_now(self) -> NDArray[np.float32]:
+        counts, field = self.counts, self._field
+        covered = field.lookup(self._centre, self._gains)
+        self._centre += self.plan.grid.hop
+        counts.frames += 1
+        counts.held += not covered
+        late = field.end is None or self.position - field.end > self._patience
+        before = float(late) if self._faded is None else self._faded
+        if late and before == 0.0:
+            counts.fallbacks += 1
+        faded = min(1.0, max(0.0, before + (self._fade_step if late else -self._fade_step)))
+        self._faded = faded
+        gains = self._bins.spread(self._gains)
+        if faded > 0.0:
+            counts.fallback += 1
+            gains *= 1.0 - faded
+            gains += faded * self._fallback_gain
+        return gains
