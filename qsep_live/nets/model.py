@@ -6,20 +6,23 @@ hyperparameters and weights. Latents belong to one fingerprint.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from qsep_live.errors import QsepError
-from qsep_live.nets.header import SCHEMA, read_header
+from qsep_live.nets.header import SCHEMA
+from qsep_live.nets.inference_weights import digest, read_weights, reason
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
+
+_TYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
+_Config = TypeVar("_Config", SeparatorConfig, QueryNetConfig)
 
 
 @dataclass
@@ -71,12 +74,13 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
 
 def fingerprint(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """32 hex digits that change with any hyperparameter or weight."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for key in sorted(tensors):
-        tensor = tensors[key]
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
+    return digest(
+        config,
+        {
+            key: (_TYPES[tensor.dtype], tuple(tensor.shape), tensor.contiguous().view(torch.uint8).numpy().tobytes())
+            for key, tensor in tensors.items()
+        },
+    )
 
 
 def load_model(path: Path) -> Model:
@@ -87,35 +91,32 @@ def load_model(path: Path) -> Model:
     QsepError
         The file is missing, truncated, hostile, or its weights do not match its hyperparameters or fingerprint.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    header = read_header(path)
+    weights = read_weights(path)
     try:
-        tensors = load(path.read_bytes())
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise QsepError(f"{path}: damaged checkpoint ({reason[:80]}); fetch or train it again") from None
-    config = header["config"]
-    if fingerprint(config, tensors) != header.get("fingerprint"):
-        raise QsepError(f"{path}: weights do not match the fingerprint; the file was altered or damaged")
-    try:
-        separator = Separator(SeparatorConfig(**_tuples(config["separator"])))
-        query_net = QueryNet(QueryNetConfig(**_tuples(config["query_net"])))
-        model = Model(separator, query_net, header.get("card", {}), header["fingerprint"])
-        for name, module in model.modules().items():
-            own = {k.removeprefix(f"{name}."): v.float() for k, v in tensors.items() if k.startswith(f"{name}.")}
-            module.load_state_dict(own)
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise QsepError(f"{path}: weights and hyperparameters do not fit together ({reason[:80]})") from None
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
-        raise QsepError(f"{path}: the weights hold NaN or infinity; train or fetch the checkpoint again")
+        # On the meta device sizes cost nothing, so a file cannot ask for more memory than it brings.
+        with torch.device("meta"):
+            separator = Separator(_config(SeparatorConfig, weights.config["separator"]))
+            query_net = QueryNet(_config(QueryNetConfig, weights.config["query_net"]))
+        if separator.config.latent != query_net.config.latent:
+            raise ValueError("the networks differ in the size of the latent")
+        model = Model(separator, query_net, weights.card, weights.fingerprint)
+        modules = model.modules()
+        if stray := sorted(key for key in weights.tensors if key.partition(".")[0] not in modules):
+            raise ValueError(f"{stray[0]} belongs to neither network")
+        for name, module in modules.items():
+            tensors = {key: torch.from_numpy(value) for key, value in weights.of(name).items()}
+            module.load_state_dict(tensors, assign=True)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise QsepError(f"{path}: weights and hyperparameters do not fit together ({reason(error)})") from None
     return model.eval()
 
 
-def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = [v for value in config.values() for v in (value if isinstance(value, list) else [value])]
-    if any(isinstance(size, int) and not 0 <= size <= 4096 for size in sizes):
-        raise ValueError("a hyperparameter is out of range")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+def _config(kind: type[_Config], values: Mapping[str, Any]) -> _Config:
+    """Hyperparameters as their dataclass, each of the type of its default."""
+    read: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    config = replace(kind(), **read)
+    for known in fields(config):
+        value, wanted = read.get(known.name, known.default), type(known.default)
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise ValueError(f"{known.name} is {value!r}, must be of type {wanted.__name__}")
+    return config

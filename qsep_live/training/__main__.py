@@ -14,6 +14,7 @@ from qsep_live.nets.query_net import QueryNet
 from qsep_live.nets.separator import Separator
 from qsep_live.training.data import folder_bank, musdb_bank
 from qsep_live.training.loop import LoopConfig, Trainer
+from qsep_live.training.memory import keep_freed_memory
 from qsep_live.training.recipe import RECIPES
 from qsep_live.training.validation import mean_latents, mixture_sdr
 
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     arguments = parser.parse_args()
 
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     recipe = RECIPES[arguments.recipe]
