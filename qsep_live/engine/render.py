@@ -133,7 +133,7 @@ def render(
     skip, owed = renderer.latency, 0
     for block in blocks:
         owed += block.shape[0]
-        renderer.report.frames = owed
+        renderer.report.frames += block.shape[0]
         out = renderer.process(block)
         dropped = min(skip, out.shape[0])
         skip -= dropped

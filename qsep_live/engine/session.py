@@ -6,10 +6,14 @@ Every 10 ms a tick reads MIDI, glides the parameters, and looks after the proces
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qsep_live.control.glide import Glide
 from qsep_live.control.mapping import Mapping
@@ -93,6 +97,8 @@ class LiveSession:
         self._path = LatentPath(Morph(config.presets))
         smoothing = config.mapping.smoothing
         self._glides = {"wet": Glide(config.wet, smoothing), "gain": Glide(config.gain, smoothing)}
+        self._latent: NDArray[np.float32] | None = None
+        self._values: dict[str, float] = {}
         self._rack_parameters: list[Parameter] = []
         self._rack_values: dict[str, float] = {}
         self._surface: ControlSurface | None = None
@@ -163,6 +169,11 @@ class LiveSession:
         elif change.name in self._rack_values:
             self._rack_values[change.name] = change.value
             self._publish_rack()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the session that live now, the host first."""
+        return [os.getpid(), *(w.pid for w in (self._audio, self._mask) if w.alive and w.pid is not None)]
 
     def status(self) -> Status:
         """One look at everything."""
@@ -288,15 +299,14 @@ class LiveSession:
             if news:
                 self._tell(news)
 
-    def _publish(self, latent: object, passed: float = 0.0) -> None:
-        control = self._board.control
+    def _publish(self, latent: NDArray[np.float32], passed: float = 0.0) -> None:
+        """Move the glides by ``passed`` seconds and tell the children, if anything moved."""
         values = {name: glide.step(passed) if passed else glide.value for name, glide in self._glides.items()}
-        state = (latent, *values.values())
-        if control.generation and state == getattr(self, "_published", None):
+        if latent is self._latent and values == self._values:
             return
-        self._published = state
-        z = {f"z{index}": float(value) for index, value in enumerate(self._path.latent)}
-        control.publish(mode=float(MODES.index(self.config.mode)), **values, **z)
+        self._latent, self._values = latent, values
+        z = {f"z{index}": float(value) for index, value in enumerate(latent)}
+        self._board.control.publish(mode=float(MODES.index(self.config.mode)), **values, **z)
 
     def _publish_rack(self) -> None:
         values = [self._rack_values[parameter.name] for parameter in self._rack_parameters]

@@ -1,0 +1,190 @@
+"""The program, live: JACK → qsep-live → JACK."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from qsep_live.engine.render import RenderSettings, render
+from qsep_live.latent.library import PresetLibrary
+from qsep_live.nets.inference import open_backend
+
+QUIET = ("--no-midi",)
+
+
+def tune(seconds: float, rate: int = 44100, seed: int = 1) -> NDArray[np.float32]:
+    """Noise bursts and tones, (n, 2), nothing at the edges of a block."""
+    random = np.random.default_rng(seed)
+    time_axis = np.arange(int(seconds * rate)) / rate
+    gate = (np.sin(2 * np.pi * 2.3 * time_axis) > 0)[:, None]
+    tones = np.sin(2 * np.pi * np.array([220.0, 331.0]) * time_axis[:, None])
+    sound: NDArray[np.float32] = (0.2 * tones + 0.2 * gate * random.standard_normal(tones.shape)).astype(np.float32)
+    return sound
+
+
+def delay_between(played: NDArray[np.float32], heard: NDArray[np.float32], longest: int = 1 << 16) -> int:
+    """Samples that ``heard`` is late, by cross-correlation."""
+    size = 1 << (len(played) + longest).bit_length()
+    spectrum = np.fft.rfft(heard[:, 0], size) * np.conj(np.fft.rfft(played[:, 0], size))
+    return int(np.argmax(np.fft.irfft(spectrum)[:longest]))
+
+
+def test_live_equals_the_offline_render(jack: Any, program: Any, cable: Any, home: Any) -> None:
+    """In lockstep, freewheeling, the live engine gives the offline engine's samples."""
+    delay, step = 4096 / 44100, 4096 / 44100
+    options = ("--preset", "vocals", "--delay", f"{1000 * delay}ms", *QUIET)
+    live = program(jack, *options, "--lockstep", str(step))
+    first = live.wait(lambda s: s["type"] == "status" and s["state"] == "running", "running")
+    cable.plug()
+    sound = tune(8.0)
+    heard = cable.play(np.concatenate([sound, np.zeros((44100, 2), np.float32)]), freewheel=True)
+    live.stop()
+    through = round(first["latency"]["window"] * 44100 + first["latency"]["wait"] * 44100) + 256
+
+    backend = open_backend(home.model, "cpu")
+    latent = PresetLibrary([home.folder / "presets"]).get("vocals").latent
+    settings = RenderSettings(latent, delay=delay, period=step)
+    # The masks' grid counts from the stream's first sample; the cable was plugged in at some block of it.
+    worst = []
+    for lead in range(4096, 8192, 256):
+        padded = np.concatenate([np.zeros((lead, 2), np.float32), sound])
+        rendered = np.concatenate(list(render([padded], 44100, 2, backend, settings)))[lead:]
+        assert np.abs(rendered).max() > 0.01
+        worst.append(np.abs(heard[through : through + len(sound)] - rendered).max())
+    assert min(worst) < 1e-5
+    assert sorted(worst)[1] > 1e-4
+
+
+def test_printed_latency_is_the_measured_one(jack: Any, program: Any, cable: Any) -> None:
+    live = program(jack, "--preset", "vocals", "--wet", "0", "--delay", "40ms", *QUIET)
+    latency = live.running()["latency"]
+    cable.plug()
+    sound = tune(3.0)
+    measured = delay_between(sound, cable.play(sound, freewheel=True))
+    live.stop()
+    # A cable from client to client goes round the server once: one block. The printed device latencies are those of
+    # the server's own ports, which the cable replaces.
+    printed = 44100 * (latency["window"] + latency["wait"] + latency["rack"])
+    assert abs(measured - 256 - printed) <= 1
+    total = sum(latency[part] for part in ("device_in", "window", "wait", "rack", "device_out"))
+    assert abs(latency["total"] - total) < 1e-5
+
+
+def test_dry_signal_comes_back_bit_for_bit(jack: Any, program: Any, cable: Any) -> None:
+    live = program(jack, "--preset", "vocals", "--wet", "0", *QUIET)
+    live.running()
+    cable.plug()
+    sound = tune(3.0, seed=2)
+    heard = cable.play(sound, freewheel=True)
+    live.stop()
+    late = delay_between(sound, heard)
+    assert np.array_equal(heard[late:], sound[: len(sound) - late])
+
+
+def test_killed_processes_come_back(jack: Any, program: Any, cable: Any) -> None:
+    live = program(jack, "--preset", "vocals", "--delay", "50ms", *QUIET)
+    live.running()
+    for name, counter in (("mask", "mask_restarts"), ("audio", "audio_restarts")):
+        os.kill(child_named(live.process.pid, f"{name}_main"), signal.SIGKILL)
+        back = live.wait(
+            lambda s, counter=counter: s["type"] == "status"
+            and s[counter] == 1
+            and s["state"] == "running"
+            and s["mask_age"] is not None
+            and s["mask_age"] < 1.0,
+            f"sound after the {name} process was killed",
+        )
+        assert back["callbacks"] > 0
+    cable.plug()
+    sound = tune(2.0)
+    heard = cable.play(sound)
+    assert np.abs(heard[44100:]).max() > 0.01
+    assert live.stop()["mask_restarts"] == 1
+
+
+def child_named(pid: int, entry: str) -> int:
+    """The child of ``pid`` that runs ``entry``: the audio process holds the PortAudio library, the mask process torch."""
+    import psutil
+
+    library = "libportaudio" if entry == "audio_main" else "libtorch"
+    for child in psutil.Process(pid).children(recursive=True):
+        if any(library in mapped.path or "openvino" in mapped.path and entry == "mask_main" for mapped in child.memory_maps()):
+            return child.pid
+    raise AssertionError(f"no child of {pid} runs {entry}")
+
+
+def test_a_knob_morphs_while_it_plays(jack: Any, program: Any) -> None:
+    rtmidi = __import__("rtmidi")
+    os.environ.update({key: jack.env[key] for key in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")})
+    knob = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="knobs")
+    knob.open_virtual_port("knob")
+    try:
+        live = program(jack, "--preset", "vocals,drums,bass", "--midi", "knob")
+        assert live.running()["morph"] == 0.0
+        for value in range(0, 65, 2):
+            knob.send_message([0xB0, 1, value])
+            time.sleep(0.01)
+        live.wait(lambda s: s["type"] == "status" and abs(s["morph"] - 64 / 127) < 0.01, "the morph position")
+        knob.send_message([0xC0, 2])
+        live.wait(lambda s: s["type"] == "status" and s["morph"] == 1.0, "the third preset")
+        knob.close_port()
+        live.wait(lambda s: s["type"] == "event" and "knob" in s["text"], "a word about the lost port")
+        assert live.running()["state"] == "running"
+        live.stop()
+    finally:
+        knob.delete()
+
+
+def test_records_what_is_heard(jack: Any, program: Any, cable: Any, tmp_path: Path) -> None:
+    take = tmp_path / "take.wav"
+    live = program(jack, "--preset", "vocals", "--wet", "0", "--record", str(take), *QUIET)
+    live.running()
+    cable.plug()
+    sound = tune(2.0)
+    heard = cable.play(sound, freewheel=True)
+    live.stop()
+    recorded = soundfile.read(take, dtype="float32")[0]
+    place = delay_between(heard[22050:44100], recorded, len(recorded))
+    assert np.abs(recorded[place : place + 22050] - heard[22050:44100]).max() < 2e-7 + 2.0**-23
+
+
+def test_a_file_plays_out_of_the_interface_and_ends(jack: Any, program: Any, tmp_path: Path) -> None:
+    source = tmp_path / "in.wav"
+    soundfile.write(source, tune(2.0), 44100)
+    live = program(jack, "--preset", "vocals", "--input", str(source), "--delay", "30ms", *QUIET)
+    summary = live.wait(lambda s: s["type"] == "summary", "the summary")
+    assert live.process.wait(20) == 0
+    assert summary["seconds"] >= 2.0
+
+
+def test_the_server_dies_and_comes_back(mortal_jack: Any, program: Any) -> None:
+    live = program(mortal_jack, "--preset", "vocals", *QUIET)
+    live.running()
+    mortal_jack.process.kill()
+    mortal_jack.process.wait()
+    live.wait(lambda s: s["type"] == "status" and s["state"] == "waiting", "waiting")
+    again = type(mortal_jack)(mortal_jack.name)
+    try:
+        assert again.running, again.problem
+        live.wait(lambda s: s["type"] == "status" and s["state"] == "running" and s["audio_restarts"], "running again")
+        live.stop()
+    finally:
+        again.stop()
+
+
+def test_no_server_is_one_line(program: Any, home: Any) -> None:
+    class Nothing:
+        env = {"JACK_DEFAULT_SERVER": "qsep-nobody", "JACK_NO_START_SERVER": "1"}
+
+    live = program(Nothing, "--preset", "vocals", *QUIET)
+    assert live.process.wait(60) in (1, 2)
+    lines = [line for line in live.errors().splitlines() if line]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("qsep-live: error:")
