@@ -1,0 +1,1 @@
+"""MIDI to parameters: messages, mappings, soft takeover, smoothing, ports."""
