@@ -34,7 +34,8 @@ class StreamGrid:
     hop: int
 
     def __post_init__(self) -> None:
-        if self.analysis % 2 or not 0 < self.synthesis <= self.analysis or self.synthesis % (2 * self.hop):
+        whole = self.hop > 0 and self.synthesis % (2 * self.hop) == 0
+        if self.analysis % 2 or not 0 < self.synthesis <= self.analysis or not whole:
             raise ValueError(
                 f"frame {self.analysis}, synthesis window {self.synthesis}, hop {self.hop}: the frame must be even "
                 "and at least the synthesis window, which must be a multiple of twice the hop"

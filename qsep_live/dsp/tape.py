@@ -41,4 +41,6 @@ class Tape:
 
     def skip(self, count: int) -> None:
         """Let go of the first ``count`` samples."""
+        if not 0 <= count <= len(self):
+            raise ValueError(f"{count} samples skipped of {len(self)}")
         self._start += count

@@ -45,18 +45,23 @@ def plan_delay(seconds: float, rate: int) -> DelayPlan:
 
     The synthesis window is the longest of 5.8, 11.6 and 23.2 ms that fits; what remains is waiting. From 200 ms
     the window is 46.4 ms: there is time for the full resolution.
+
+    Raises
+    ------
+    UsageError
+        The delay is out of range, to the precision at which the range is printed.
     """
-    if not SHORTEST - 1e-3 <= seconds <= LONGEST:
+    if not SHORTEST - 5e-5 <= seconds <= LONGEST:
         raise UsageError(
             f"delay {1e3 * seconds:.1f} ms is out of range; choose {1e3 * SHORTEST:.1f} ms to {LONGEST:.1f} s"
         )
-    total = round(seconds * rate)
+    total = round(max(seconds, SHORTEST) * rate)
     fitting = [m for m in (256, 512, 1024) if _scaled(m, rate) <= total]
-    choice = 2048 if seconds >= 0.2 else max(fitting, default=256)
+    choice = 2048 if seconds >= 0.2 else max(fitting)
     synthesis = _scaled(choice, rate)
     # Four frames overlap in the long window; in the short ones two, to save the callback's time.
-    grid = StreamGrid(_scaled(2048, rate), synthesis, synthesis // (4 if choice == 2048 else 2))
-    return DelayPlan(rate, grid, max(0, total - synthesis))
+    grid = StreamGrid(_frame(rate), synthesis, synthesis // (4 if choice == 2048 else 2))
+    return DelayPlan(rate, grid, total - synthesis)
 
 
 def centred_plan(rate: int) -> DelayPlan:
@@ -71,5 +76,23 @@ def exact_delay(age: float) -> float:
 
 
 def _scaled(samples: int, rate: int) -> int:
-    """A window of ``samples`` at 44.1 kHz as long in time at ``rate``, a multiple of 16."""
-    return 16 * max(1, round(samples * rate / REFERENCE_RATE / 16))
+    """A window of ``samples`` at 44.1 kHz as long in time at ``rate``, or a little shorter: a multiple of 16."""
+    return 16 * max(1, samples * rate // (16 * REFERENCE_RATE))
+
+
+def _frame(rate: int) -> int:
+    """Samples in a frame as long as 2048 at 44.1 kHz, or a little longer: no prime factor over 7.
+
+    At 48 kHz the nearest multiple of 16 is 16·139, and its FFT takes three times as long as that of 2240.
+    """
+    frame = _scaled(2048, rate)
+    while not _is_smooth(frame):
+        frame += 16
+    return frame
+
+
+def _is_smooth(number: int) -> bool:
+    for prime in (2, 3, 5, 7):
+        while number % prime == 0:
+            number //= prime
+    return number == 1

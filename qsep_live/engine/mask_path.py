@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from qsep_live.audio.resample import StreamConverter
 from qsep_live.dsp.grid import BINS, HOP, MODEL_RATE, N_FFT, SEGMENT, hann
+from qsep_live.dsp.repair import repair
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.gain_field import GainFrames
+from qsep_live.errors import QsepError
 
 Separate = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """Magnitudes (BINS, FRAMES) and z to a mask of the same shape."""
@@ -62,21 +64,27 @@ class MaskPath:
         self._history.skip(len(self._history) - SEGMENT * self._factor)
 
     def step(self, z: NDArray[np.float32]) -> GainFrames:
-        """Run the Separator on the window that ends at the newest sample; before the first there is silence."""
+        """Run the Separator on the window that ends at the newest sample; before the first there is silence.
+
+        Raises
+        ------
+        QsepError
+            The mask is not finite; one NaN in it would reach the loudspeakers and stay in the rack.
+        """
         factor = self._factor
         samples = self._history.view(SEGMENT * factor)[0]
         frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor)[:: HOP * factor]
         spectrum = np.fft.rfft(frames * self._window)[:, :BINS]
         magnitude = np.ascontiguousarray(np.abs(spectrum).T, dtype=np.float32)
         gains = np.ascontiguousarray(self._separate(magnitude, z).T)
+        if not np.isfinite(np.sum(gains)):
+            raise QsepError("the model's mask is not finite; choose another --device or --model")
         ratio = self.rate / self._history_rate
         first = self._start + (self._received - (SEGMENT - N_FFT // 2) * factor) * ratio
         return GainFrames(self._position, first, HOP * factor * ratio, gains)
 
 
 def mono_of(block: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """What the network hears of ``block`` (n, channels): the mean over channels, (n,), not-finite samples as zero."""
-    mono: NDArray[np.float32] = np.mean(block, axis=1, dtype=np.float32, out=out)
-    if not np.isfinite(np.sum(mono)):
-        np.nan_to_num(mono, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    """What the network hears of ``block`` (n, channels): the mean over channels, (n,), `repair`-ed."""
+    mono: NDArray[np.float32] = np.mean(repair(block)[0], axis=1, dtype=np.float32, out=out)
     return mono

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsep_live.dsp.grid import BINS, FRAMES, SEGMENT
+from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT
 from qsep_live.engine.child import HostWatch, Word, tell
 from qsep_live.engine.mask_path import MaskPath, Separate
 from qsep_live.engine.shared import RING_FRAMES, Board
@@ -114,19 +115,23 @@ class MaskLoop:
         stream = self._board.stream
         self._epoch = epoch
         rate, self._start = int(stream["rate"]), int(stream["start"])
-        self._cursor = self._start
-        self._path = MaskPath(rate, self._separate, self._start) if rate > 0 else None
+        # A mask process that was started again joins a stream under way: what it never saw is not "dropped".
+        self._cursor = max(self._start, self._board.ring.written - _window(rate))
+        self._path = MaskPath(rate, self._separate, self._cursor) if rate > 0 else None
 
     def _push(self, path: MaskPath, end: int) -> MaskPath:
         """Bring ``path`` up to position ``end``; what the ring no longer holds, or is too old to matter, is dropped."""
-        window = 2 * SEGMENT * max(1, path.rate // 22_050)
-        if end - self._cursor > min(window, RING_FRAMES // 2):
-            self._dropped += end - self._cursor - window // 2
-            self._cursor = end - window // 2
+        window = _window(path.rate)
+        if end - self._cursor > 2 * window:
+            self._dropped += end - self._cursor - window
+            self._cursor = end - window
             path = self._path = MaskPath(path.rate, self._separate, self._cursor)
         while self._cursor < end:
             chunk = self._chunk[: min(self._chunk.shape[0], end - self._cursor)]
-            self._board.ring.at(self._cursor + chunk.shape[0], chunk)
+            if not self._board.ring.at(self._cursor + chunk.shape[0], chunk):
+                # Overwritten while this process was stopped: silence keeps the time, and masks follow within 3 s.
+                chunk[:] = 0.0
+                self._dropped += chunk.shape[0]
             path.push(chunk[:, 0])
             self._cursor += chunk.shape[0]
         return path
@@ -150,3 +155,8 @@ class MaskLoop:
 
     def _latent(self) -> NDArray[np.float32]:
         return self._board.control.slice("z0", 32).astype(np.float32)
+
+
+def _window(rate: int) -> int:
+    """Samples at ``rate`` in one window of the Separator and in its converter; at most half the ring."""
+    return min(math.ceil(SEGMENT * rate / MODEL_RATE) + 256, RING_FRAMES // 2)

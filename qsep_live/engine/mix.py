@@ -36,6 +36,8 @@ class Mixer:
         self, target: NDArray[np.float32], dry: NDArray[np.float32], mode: Mode, wet: float, gain_db: float
     ) -> NDArray[np.float32]:
         """Target and dry (n, channels) to output (n, channels)."""
+        if not target.shape[0]:
+            return target.copy()
         new = coefficients(mode, wet, gain_db)
         old = self._last or new
         self._last = new

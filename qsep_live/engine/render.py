@@ -92,7 +92,7 @@ class Renderer:
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """``block`` (n, channels) to as many samples, `latency` late."""
-        pieces = []
+        pieces = [np.zeros((0, block.shape[1]), np.float32)]
         start = 0
         while start < block.shape[0]:
             here = self._signal.position

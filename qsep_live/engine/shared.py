@@ -8,6 +8,8 @@ only possible when the writer went all the way round meanwhile; then the reader 
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker, shared_memory
@@ -38,9 +40,11 @@ class Segment:
             size += (nbytes + 63) // 64 * 64
         self._owner = name is None
         self._memory = shared_memory.SharedMemory(name, create=self._owner, size=size)
-        if not self._owner and not _tracker_is_shared():
+        if not self._owner and not _tracker_is_shared(self._memory.name):
             resource_tracker.unregister(self._memory._name, "shared_memory")  # type: ignore[attr-defined]
         self.name = self._memory.name
+        if self._owner:
+            _owned.add(self.name)
         self._arrays: dict[str, NDArray[np.generic]] = {
             key: np.ndarray(shape, dtype, self._memory.buf, offsets[key]) for key, dtype, shape in specification
         }
@@ -56,13 +60,20 @@ class Segment:
             self._memory.close()
         if self._owner:
             self._memory.unlink()
+            _owned.discard(self.name)
 
 
-def _tracker_is_shared() -> bool:
-    """Children that multiprocessing spawned use their parent's resource tracker; any other has its own."""
-    import multiprocessing
+_owned: set[str] = set()
+"""Segments that this process made."""
 
-    return multiprocessing.parent_process() is not None
+
+def _tracker_is_shared(name: str) -> bool:
+    """Whether the owner's resource tracker is this process's too, or (on Windows) there is none.
+
+    The owner itself and children that multiprocessing spawned use the owner's tracker; any other process has its
+    own, which would remove the segment when that process ends.
+    """
+    return os.name != "posix" or name in _owned or multiprocessing.parent_process() is not None
 
 
 class Record:
@@ -180,7 +191,7 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
     }
     specification: list[tuple[str, str, tuple[int, ...]]] = [
         ("ring", "f4", (RING_FRAMES, 1)),
-        ("ring.cursors", "i8", (2,)),
+        ("ring.cursors", "i8", (3,)),
         ("gains", "f4", (SLOTS, FRAMES, BINS)),
         ("gains.stamps", "f8", (SLOTS, 5)),
         ("gains.generation", "i8", (1,)),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BINS
+from qsep_live.dsp.repair import repair
 from qsep_live.dsp.stream_stft import StreamingAnalysis, StreamingSynthesis
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.delay import DelayPlan
@@ -76,20 +77,18 @@ class SignalPath:
         self._fade_step = plan.grid.hop / (fade * plan.rate)
         self._faded: float | None = None
         # Centre of the next frame's synthesis window, in positions of the input.
-        self._centre = position + plan.grid.hop - plan.grid.synthesis / 2 - plan.wait
+        self._lag = plan.grid.synthesis / 2 + plan.wait
+        self._centre = position + plan.grid.hop - self._lag
 
     def process(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take ``block`` (n, channels); give target and dry, each (n, channels), both ``plan.samples`` late.
 
-        Both are views that the next call overwrites. Samples that are not finite are taken as zero and counted.
+        Both are views that the next call overwrites. Samples that are not sound (`repair`) are zero and counted.
         """
         count = block.shape[0]
+        block, repaired = repair(block)
+        self.counts.repaired += repaired
         samples = block.T
-        # A sum is not finite if any sample is not, and costs a tenth of looking at each.
-        if not np.isfinite(np.sum(samples)):
-            bad = ~np.isfinite(samples)
-            self.counts.repaired += int(bad.sum())
-            samples = np.where(bad, np.float32(0.0), samples)
         self.position += count
         self._dry.push(samples)
         self._waiting.push(samples)
@@ -107,10 +106,12 @@ class SignalPath:
     def _gains_now(self) -> NDArray[np.float32]:
         counts, field = self.counts, self._field
         covered = field.lookup(self._centre, self._gains)
+        # The frame's own time, not the block's end: how long gains are held does not depend on the blocks.
+        now = self._centre + self._lag
         self._centre += self.plan.grid.hop
         counts.frames += 1
         counts.held += not covered
-        late = field.end is None or self.position - field.end > self._patience
+        late = field.end is None or now - field.end > self._patience
         before = float(late) if self._faded is None else self._faded
         if late and before == 0.0:
             counts.fallbacks += 1

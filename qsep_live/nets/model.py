@@ -46,7 +46,7 @@ class Model:
 
 def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> str:
     """Write ``path`` atomically, weights as ``dtype``; returns the fingerprint."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         f"{name}.{key}": value.detach().cpu().to(dtype).contiguous()
@@ -62,8 +62,8 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
     }
     partial = path.with_name(f".{path.name}.part")
     try:
-        save_file(tensors, partial, {"qsep_live": json.dumps(header)})
-        partial.chmod(0o644)  # safetensors makes it readable by its owner alone
+        # Not save_file: its error for a full disk is no OSError, and its file is readable by its owner alone.
+        partial.write_bytes(save(tensors, {"qsep_live": json.dumps(header)}))
         partial.replace(path)
     except OSError as error:
         raise QsepError(f"{path}: could not be written: {error.strerror or error}") from None

@@ -1,0 +1,149 @@
+"""`qsep-live bench`: measurements on this machine, each in a module of the evaluation room."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qsep_live.cli import choices, options
+
+if TYPE_CHECKING:
+    from qsep_live.evaluation.bench_callback import CallbackRow
+
+_model = click.option("--model", metavar="FILE", help="Checkpoint; the one that comes along by default.")
+_seconds = click.option("--seconds", type=options.DURATION, default="10", show_default=True, help="For each run.")
+HELP_RUNS = 5
+
+
+@click.group()
+def bench() -> None:
+    """Measure this machine: masks, callbacks, a live session, start-up, memory."""
+
+
+@bench.command()
+@_model
+@click.option("--threads", type=click.IntRange(1, 1024), multiple=True, default=(1, 2), show_default=True)
+@click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Windows for each row.")
+@options.json_option
+def mask(model: str | None, threads: tuple[int, ...], repeats: int, as_json: bool) -> None:
+    """Time and memory of a mask, for each backend and number of threads."""
+    from qsep_live.evaluation.bench_mask import mask_bench, mask_table
+
+    rows = mask_bench(choices.choose_model(model).path, threads, repeats)
+    if as_json:
+        _tell_json("mask", (asdict(row) for row in rows))
+    else:
+        click.echo(mask_table(rows))
+
+
+@bench.command()
+@_model
+@click.option("--blocksize", "blocksizes", type=click.IntRange(16, options.LARGEST_BLOCK), multiple=True,
+              default=(64, 128, 256, 512), show_default=True)  # fmt: skip
+@_seconds
+@options.json_option
+def callback(model: str | None, blocksizes: tuple[int, ...], seconds: float, as_json: bool) -> None:
+    """Time for a block against its budget, with and without the mask process."""
+    from qsep_live.evaluation.bench_callback import callback_bench
+
+    rows = callback_bench(choices.choose_model(model).path, blocksizes, seconds)
+    if as_json:
+        _tell_json("callback", (asdict(row) for row in rows))
+        return
+    for row in rows:
+        shares = ", ".join(
+            f"{name} {1e6 * value:.0f} µs ({100 * value / row.budget:.0f} %)"
+            for name, value in (("median", row.median), ("p99", row.p99), ("p99.9", row.p999))
+        )
+        click.echo(f"{row.blocksize:>4} frames {_with_masks(row)}: {shares} of {1e3 * row.budget:.2f} ms")
+
+
+@bench.command()
+@_model
+@_seconds
+@options.json_option
+def memory(model: str | None, seconds: float, as_json: bool) -> None:
+    """Memory of the sound and the mask process together."""
+    from qsep_live.evaluation.bench_callback import callback_bench
+
+    rows = callback_bench(choices.choose_model(model).path, (256,), seconds)
+    if as_json:
+        _tell_json("memory", ({"mask": row.mask, "bytes": row.memory} for row in rows))
+        return
+    for row in rows:
+        click.echo(f"{_with_masks(row)}: {row.memory / 2**20:.0f} MiB")
+
+
+@bench.command()
+@_model
+@options.preset_option
+@click.option("--blocksize", type=click.IntRange(16, options.LARGEST_BLOCK), default=256, show_default=True)
+@click.option("--minutes", type=click.FloatRange(0.05), default=1.0, show_default=True)
+@options.json_option
+def live(model: str | None, presets: tuple[str, ...], blocksize: int, minutes: float, as_json: bool) -> None:
+    """A session beside a bare passthrough on a JACK server of their own: who misses how many blocks."""
+    from qsep_live.engine.session import SessionConfig
+    from qsep_live.evaluation.bench_live import live_bench
+    from qsep_live.ui.progress import progress_bar
+    from qsep_live.ui.summary import summary
+
+    chosen = choices.choose_model(model)
+    config = SessionConfig(
+        choices.choose_presets(presets, chosen), chosen.path, listen=False, threads=choices.live_threads(None)
+    )
+    with progress_bar("live", 1.0, hidden=as_json) as progress:
+        row = live_bench(config, blocksize, minutes, progress=progress)
+    if as_json:
+        numbers = {"blocksize": blocksize, "minutes": minutes, "memory": row.memory, "status": row.status.as_json()}
+        _tell_json("live", [{**numbers, "passthrough_underruns": row.passthrough_underruns}])
+        return
+    for line in summary(row.status):
+        click.echo(line)
+    click.echo(f"{'beside':<11} a bare passthrough with {row.passthrough_underruns} underruns")
+    click.echo(f"{'memory':<11} {row.memory / 2**20:.0f} MiB, all processes")
+
+
+@bench.command()
+@options.json_option
+def startup(as_json: bool) -> None:
+    """Time of `qsep-live --help`, and of Python alone."""
+    rows = {
+        "python": _best([sys.executable, "-c", "pass"]),
+        "help": _best([sys.executable, "-m", "qsep_live", "--help"]),
+    }
+    if as_json:
+        _tell_json("startup", [{**rows, "runs": HELP_RUNS}])
+        return
+    for name, seconds in rows.items():
+        click.echo(f"{name:<7} {1e3 * seconds:.0f} ms, the best of {HELP_RUNS}")
+
+
+def _best(command: list[str]) -> float:
+    times = []
+    for _ in range(HELP_RUNS):
+        start = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _with_masks(row: CallbackRow) -> str:
+    return f"with masks every {1e3 * row.period:.0f} ms" if row.mask else "without masks"
+
+
+def _tell_json(kind: str, rows: Iterable[dict[str, Any]]) -> None:
+    from qsep_live.ui.lines import json_line
+
+    for row in rows:
+        click.echo(json_line(kind, {key: _plain(value) for key, value in row.items()}))
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers as Python's."""
+    return value.item() if hasattr(value, "item") else value

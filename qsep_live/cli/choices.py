@@ -1,0 +1,141 @@
+"""From what the options say to what the engine takes: model, presets, rack, threads. Imports lazily."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qsep_live.errors import QsepError, UsageError
+
+if TYPE_CHECKING:
+    from qsep_live.latent.preset import Preset
+    from qsep_live.rack.config import RackConfig
+
+DEFAULT_MODEL = "default.safetensors"
+NO_RACK = "none"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A checkpoint and the fingerprint in its header."""
+
+    path: Path
+    fingerprint: str
+
+
+def choose_model(option: str | None) -> ModelChoice:
+    """The checkpoint of ``--model``, or the one that came with qsep-live.
+
+    Raises
+    ------
+    QsepError
+        It is missing, or no checkpoint.
+    """
+    from qsep_live.bundled import bundled_folder
+    from qsep_live.nets.header import read_header
+
+    if option is None:
+        path = bundled_folder("models") / DEFAULT_MODEL
+        if not path.is_file():
+            raise QsepError(f"{path}: the default model is missing; install qsep-live again, or give --model FILE")
+    else:
+        path = Path(option).expanduser()
+    fingerprint = read_header(path).get("fingerprint")
+    if not isinstance(fingerprint, str) or not fingerprint:
+        raise QsepError(f"{path}: not a qsep-live checkpoint (no fingerprint)")
+    return ModelChoice(path.absolute(), fingerprint)
+
+
+def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ...]:
+    """The presets called ``names``, each of ``model``.
+
+    Raises
+    ------
+    QsepError
+        One does not exist, is broken, or belongs to another model.
+    """
+    from qsep_live.latent.library import PresetLibrary
+
+    library = PresetLibrary()
+    presets = tuple(library.get(name) for name in names)
+    for preset in presets:
+        preset.require_model(model.fingerprint)
+    return presets
+
+
+def choose_rack(option: str | None, presets: Sequence[Preset]) -> RackConfig | None:
+    """The rack of ``--rack``; without it the first one that a preset names, if any."""
+    from qsep_live.rack.config import RackConfig
+
+    if option is not None:
+        return None if option == NO_RACK else RackConfig.load(option)
+    for preset in presets:
+        if preset.effects is not None:
+            return RackConfig.load(_rack_path(preset.effects, preset.name))
+    return None
+
+
+def _rack_path(effects: str, name: str) -> Path:
+    """A preset's rack file: a path as it is, else beside the preset's own file, with or without its suffix."""
+    from qsep_live.latent.library import PresetLibrary
+
+    path = Path(effects).expanduser()
+    if path.is_absolute():
+        return path
+    beside = PresetLibrary().path(name).parent / path
+    if not beside.suffix:
+        beside = beside.with_suffix(".toml")
+    return beside
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def live_threads(option: int | None) -> int:
+    """Threads of the network live: one core stays free for the sound."""
+    return option if option is not None else max(1, min(4, cores() - 1))
+
+
+def offline_threads(option: int | None) -> int:
+    """Threads of the network for files."""
+    return option if option is not None else cores()
+
+
+def offline_delay(option: float | str | None) -> float | None:
+    """What ``--delay`` means for files: seconds of a simulated live delay, or None for centred windows."""
+    return option if isinstance(option, float) else None
+
+
+def live_delay(option: float | str | None) -> float | None:
+    """What ``--delay`` means live: seconds, or None for the shortest that this machine holds."""
+    if option == "centred":
+        raise UsageError("--delay centred looks two seconds ahead, which only files allow: use a time, or auto")
+    return option if isinstance(option, float) else None
+
+
+def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse a file type that cannot be written, a missing folder, and to write over what exists or over the input.
+
+    Raises
+    ------
+    UsageError
+        One of these; an existing file is replaced if ``overwrite`` is True, but never ``source``.
+    """
+    from qsep_live.audio.writer import choose_subtype
+
+    choose_subtype(path)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    if not path.exists():
+        return
+    if source is not None and source.exists() and path.samefile(source):
+        raise UsageError(f"{path} is the input: give the output another name")
+    if path.is_file() and not overwrite:
+        raise UsageError(f"{path} exists already: choose another name, or say --overwrite")

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM: an exception that cleans up after itself, or a wish that a loop looks at.
+
+Threading: the main thread, where Python delivers signals.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any, Self
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """One of the signals came; ``number`` says which. No KeyboardInterrupt, of which click would make its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interrupts:
+    """A context manager in which both signals raise `Interrupted`, or after `defer` set `wished`."""
+
+    def __init__(self) -> None:
+        self.wished = False
+        self._deferred = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in _SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def defer(self) -> None:
+        """From now on only take note."""
+        self._deferred = True
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.wished = True
+        if not self._deferred:
+            raise Interrupted(number)

@@ -1,0 +1,209 @@
+"""A file, or the demo song, to a file: blocks through the engine's renderer, written atomically."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsep_live.cli.choices import ModelChoice
+from qsep_live.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qsep_live.audio.demo import DemoSong
+    from qsep_live.audio.files import SoundFileReader
+    from qsep_live.engine.render import RenderSettings
+
+    Block = NDArray[np.float32]
+
+BLOCK = 1 << 14
+LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
+
+
+class TimedNetwork:
+    """The network as the renderer calls it, with the time it took."""
+
+    def __init__(self, model: ModelChoice, device: str, threads: int) -> None:
+        from qsep_live.nets.inference import open_backend
+
+        self._backend = open_backend(model.path, device, threads=threads)
+        self.name: str = self._backend.name
+        self.calls = 0
+        self.seconds = 0.0
+
+    @property
+    def step(self) -> float:
+        """Mean seconds of a window; 0 before the first."""
+        return self.seconds / self.calls if self.calls else 0.0
+
+    def __call__(self, magnitude: Block, z: Block) -> Block:
+        start = time.perf_counter()
+        mask: Block = self._backend(magnitude, z)
+        self.seconds += time.perf_counter() - start
+        self.calls += 1
+        return mask
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What is rendered: a file that is open, or samples in memory."""
+
+    name: str
+    rate: int
+    channels: int
+    frames: int
+    reader: SoundFileReader | None = None
+    samples: Block | None = None
+
+    def blocks(self, frames: int) -> Iterator[Block]:
+        """The first ``frames`` of it, from the start."""
+        start = 0
+        while start < frames:
+            count = min(BLOCK, frames - start)
+            if self.reader is not None:
+                yield self.reader.read(count)
+            elif self.samples is not None:
+                yield self.samples[start : start + count]
+            start += count
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a rendering came to. Times in seconds; ``latency`` is what was taken off to align the output."""
+
+    source: str
+    target: Path
+    seconds: float
+    wall: float
+    rate: int
+    channels: int
+    subtype: str
+    windows: int
+    latency: float
+    repaired: int
+    clipped: int
+    faults: dict[str, str]
+
+    @property
+    def speed(self) -> float:
+        """Seconds of sound per second of work."""
+        return self.seconds / self.wall if self.wall > 0.0 else 0.0
+
+    def remarks(self) -> list[str]:
+        """What the user should know of, one line each."""
+        remarks = []
+        if self.repaired:
+            remarks.append(f"{self.source}: {self.repaired} NaN or infinite samples were taken as silence")
+        if self.clipped:
+            remarks.append(
+                f"{self.target}: {self.clipped} samples beyond full scale were clipped;"
+                " lower --gain, or write a wav from a float wav"
+            )
+        remarks += [f"{self.target}: {name} was bypassed: {text}" for name, text in self.faults.items()]
+        return remarks
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "input": self.source,
+            "output": str(self.target),
+            "seconds": round(self.seconds, 6),
+            "wall_seconds": round(self.wall, 3),
+            "times_real_time": round(self.speed, 2),
+            "rate": self.rate,
+            "channels": self.channels,
+            "subtype": self.subtype,
+            "windows": self.windows,
+            "latency_removed": round(self.latency, 6),
+            "repaired": self.repaired,
+            "clipped": self.clipped,
+            "rack_faults": self.faults,
+        }
+
+
+def open_sound(path: str | None, closing: ExitStack) -> Sound:
+    """The sound file at ``path``, or the demo song for None."""
+    if path is None:
+        from qsep_live.audio.demo import demo_song
+
+        return sound_of(demo_song())
+    from qsep_live.audio.files import open_audio
+
+    reader = closing.enter_context(open_audio(path))
+    return Sound(str(path), reader.rate, reader.channels, reader.frames, reader=reader)
+
+
+def sound_of(song: DemoSong) -> Sound:
+    """The demo song's mixture."""
+    frames, channels = song.mixture.shape
+    return Sound("demo", song.rate, channels, frames, samples=song.mixture)
+
+
+def render_sound(
+    sound: Sound,
+    target: Path,
+    network: TimedNetwork,
+    settings: RenderSettings,
+    progress: Callable[[float], None],
+    duration: float | None = None,
+    keep: list[Block] | None = None,
+) -> Rendered:
+    """Render ``sound`` to ``target``, which appears only when it is whole.
+
+    Parameters
+    ----------
+    progress
+        Called with the seconds of sound done so far.
+    duration
+        Seconds of the input to render; None for all.
+    keep
+        Where to put the blocks of the output too, if given.
+
+    Raises
+    ------
+    QsepError
+        The input is damaged or the output cannot be written; nothing is left of it.
+    """
+    from qsep_live.audio.writer import AudioWriter, choose_subtype
+    from qsep_live.engine.render import RenderReport, render
+
+    start = time.perf_counter()
+    frames = sound.frames if duration is None else min(sound.frames, round(duration * sound.rate))
+    subtype = choose_subtype(target, sound.reader.subtype if sound.reader is not None else None)
+    report = RenderReport()
+    with AudioWriter(target, sound.rate, sound.channels, subtype) as writer:
+        blocks = sound.blocks(frames)
+        for block in render(blocks, sound.rate, sound.channels, network, settings, report):
+            writer.write(block)
+            if keep is not None:
+                keep.append(block)
+            progress(writer.frames / sound.rate)
+    repaired = sound.reader.repaired if sound.reader is not None else report.repaired
+    return Rendered(
+        sound.name, target, frames / sound.rate, time.perf_counter() - start, sound.rate, sound.channels, subtype,
+        report.windows, report.latency / sound.rate, repaired, writer.clipped, report.rack_faults,
+    )  # fmt: skip
+
+
+def check_render(sound: Sound, settings: RenderSettings) -> None:
+    """Say what would make the rendering fail before a network is loaded for it.
+
+    Raises
+    ------
+    UsageError
+        The delay or the sample rate cannot be meant.
+    """
+    from qsep_live.engine.delay import plan_delay
+
+    if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
+        raise UsageError(
+            f"{sound.name}: has a sample rate of {sound.rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} can be separated"
+        )
+    if settings.delay is not None:
+        plan_delay(settings.delay, sound.rate)

@@ -1,0 +1,154 @@
+"""The Separator as the mask path calls it: arrays in, a mask out, on whatever this machine has.
+
+On a CPU the fastest of what was measured is OpenVINO, which needs no torch in the process; torch is the reference
+that runs everywhere, on GPUs, and for any other separator.
+
+Threading: a backend belongs to one thread at a time. ``threads`` is a setting of the whole process for torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.errors import QsepError, UsageError
+
+if TYPE_CHECKING:
+    from qsep_live.nets.inference_weights import Weights
+    from qsep_live.nets.model import Model
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+BACKENDS = ("auto", "openvino", "torch")
+
+
+class Backend(Protocol):
+    """A separator that is ready to run. The same input gives the same mask, bit for bit."""
+
+    name: str
+    """Backend and device, for people: ``"openvino cpu"``."""
+    fingerprint: str
+    """Of the model; latents belong to it."""
+
+    def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mask (BINS, FRAMES) in [0, 1], a new array, for magnitudes (BINS, FRAMES) and z (latent,), float32."""
+
+    def warm_up(self) -> None:
+        """Run once, so that the first real step takes no longer than the others."""
+
+
+def open_backend(
+    model: Model | Path,
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int = 1,
+    graph: bool = True,
+) -> Backend:
+    """Make a model ready to run.
+
+    Parameters
+    ----------
+    model
+        A checkpoint's path, or a model in memory.
+    device
+        One of `DEVICES`. ``auto`` is CUDA where there is one, else the CPU.
+    backend
+        One of `BACKENDS`. ``auto`` is OpenVINO on the CPU where it is installed, else torch.
+    threads
+        CPU threads to run on.
+    graph
+        Record the network as a CUDA graph; off, it runs operation by operation.
+
+    Raises
+    ------
+    UsageError
+        There is no such device or backend, or they do not go together.
+    QsepError
+        The checkpoint is missing, damaged or hostile.
+    """
+    _require_known("device", device, DEVICES)
+    _require_known("backend", backend, BACKENDS)
+    if threads < 1:
+        raise UsageError(f"{threads} threads: give 1 or more")
+    if backend == "openvino":
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"backend openvino runs on cpu, not {device}; choose backend torch or device cpu")
+        if not _has_openvino():
+            raise UsageError("backend openvino is not installed: pip install openvino, or choose backend torch")
+        device = "cpu"
+    device = _device(device)
+    if device == "cpu" and backend != "torch" and _has_openvino():
+        from qsep_live.nets.inference_weights import read_weights
+
+        weights = read_weights(model) if isinstance(model, Path) else _weights_of(model)
+        return _openvino(weights, threads, str(model) if isinstance(model, Path) else "the model")
+    from qsep_live.nets.inference_torch import TorchBackend
+    from qsep_live.nets.model import load_model
+
+    loaded = load_model(model) if isinstance(model, Path) else model
+    latent = loaded.separator.config.latent
+    return TorchBackend(loaded.separator, latent, loaded.fingerprint, device, threads, graph)
+
+
+def devices() -> tuple[str, ...]:
+    """The devices that torch finds on this machine, ``"cpu"`` first. Imports torch."""
+    import torch
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return ("cpu", *(name for name, there in found.items() if there))
+
+
+def _openvino(weights: Weights, threads: int, where: str) -> Backend:
+    from qsep_live.nets.inference_openvino import OpenVinoBackend
+    from qsep_live.nets.inference_weights import reason, require_shapes, separator_shapes
+
+    config, tensors = weights.config["separator"], weights.of("separator")
+    try:
+        require_shapes(tensors, separator_shapes(config))
+    except ValueError as error:
+        raise QsepError(f"{where}: weights and hyperparameters do not fit together ({reason(error)})") from None
+    return OpenVinoBackend(tensors, config["input_power"], weights.fingerprint, threads)
+
+
+def _weights_of(model: Model) -> Weights:
+    from dataclasses import asdict
+
+    from qsep_live.nets.inference_weights import Weights
+
+    config = asdict(model.separator.config)
+    config["widths"] = list(config["widths"])
+    state = model.separator.state_dict()
+    tensors = {f"separator.{name}": value.detach().float().cpu().numpy() for name, value in state.items()}
+    return Weights({"separator": config}, tensors, model.card, model.fingerprint)
+
+
+def _device(device: str) -> str:
+    if device == "cpu" or (device == "auto" and not _may_have_cuda()):
+        return "cpu"
+    there = devices()
+    if device == "auto":
+        return "cuda" if "cuda" in there else "cpu"
+    if device not in there:
+        raise UsageError(f"there is no {device} device here; this machine has: {', '.join(there)}")
+    return device
+
+
+def _may_have_cuda() -> bool:
+    """Whether a GPU driver is installed; asking torch itself costs a second and a hundred megabytes."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "nvcuda.dll").is_file()
+    return any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd"))
+
+
+def _has_openvino() -> bool:
+    return find_spec("openvino") is not None
+
+
+def _require_known(kind: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UsageError(f"there is no {kind} {name!r}; there are {', '.join(known)}")

@@ -1,0 +1,177 @@
+"""A checkpoint's weights as numpy arrays, checked in full, without torch.
+
+Whatever a file holds, reading it takes memory in proportion to its size, runs nothing from it, and ends in weights
+that fit their hyperparameters or in a one-line error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsep_live.errors import QsepError
+from qsep_live.nets.header import read_header
+
+MAX_BYTES = 1 << 30
+MAX_SIZE = 4096
+MAX_LAYERS = 8
+
+Raw = tuple[str, tuple[int, ...], bytes]
+"""One tensor as it lies in the file: safetensors' name of the type, shape, little-endian bytes."""
+_TORCH_NAMES = {"F16": "torch.float16", "BF16": "torch.bfloat16", "F32": "torch.float32"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint: hyperparameters of each network, float32 weights by name, card and fingerprint."""
+
+    config: dict[str, dict[str, Any]]
+    tensors: dict[str, NDArray[np.float32]]
+    card: dict[str, Any]
+    fingerprint: str
+
+    def of(self, network: str) -> dict[str, NDArray[np.float32]]:
+        """The weights of ``"separator"`` or ``"query_net"``, by their names inside it."""
+        head = f"{network}."
+        return {key[len(head) :]: value for key, value in self.tensors.items() if key.startswith(head)}
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    QsepError
+        The file is missing, truncated or hostile, its weights are not finite, or they do not match its fingerprint.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    header = read_header(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
+        raw: dict[str, Raw] = {
+            name: (str(entry["dtype"]), tuple(entry["shape"]), bytes(entry["data"]))
+            for name, entry in deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+        }
+        if strange := {dtype for dtype, _, _ in raw.values()} - set(_TORCH_NAMES):
+            raise ValueError(f"weights of type {', '.join(sorted(strange))}")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise QsepError(f"{path}: damaged checkpoint ({reason(error)}); fetch or train it again") from None
+    try:
+        config = _checked(header["config"])
+        card = header.get("card", {})
+        if not isinstance(card, dict):
+            raise ValueError("the card is no table")
+    except ValueError as error:
+        raise QsepError(f"{path}: not a qsep-live checkpoint ({reason(error)})") from None
+    if digest(config, raw) != header.get("fingerprint"):
+        raise QsepError(f"{path}: weights do not match the fingerprint; the file was altered or damaged")
+    tensors = {name: _float32(*entry) for name, entry in raw.items()}
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise QsepError(f"{path}: the weights hold NaN or infinity; train or fetch the checkpoint again")
+    return Weights(config, tensors, card, str(header["fingerprint"]))
+
+
+def digest(config: Mapping[str, Any], raw: Mapping[str, Raw]) -> str:
+    """The fingerprint: 32 hex digits that change with any hyperparameter or weight."""
+    sha = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for key in sorted(raw):
+        dtype, shape, data = raw[key]
+        sha.update(f"{key} {_TORCH_NAMES[dtype]} {tuple(shape)}".encode())
+        sha.update(data)
+    return sha.hexdigest()[:32]
+
+
+def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of `Separator`, from its hyperparameters.
+
+    Raises
+    ------
+    ValueError
+        They are not those of `Separator`.
+    """
+    kinds: dict[str, tuple[type, ...]] = {
+        "widths": (list,),
+        "latent": (int,),
+        "input_power": (float, int),
+        "final_adain": (bool,),
+        "adain_offset": (bool,),
+    }
+    if set(config) != set(kinds) or not all(type(config[key]) in kind for key, kind in kinds.items()):
+        raise ValueError(f"the Separator's hyperparameters are {', '.join(kinds)}")
+    widths, latent = config["widths"], config["latent"]
+    last = len(widths) - 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "first.weight": (widths[0], 1 + latent, 4, 4),
+        "first.bias": (widths[0],),
+    }
+    for level, (before, width) in enumerate(itertools.pairwise(widths)):
+        shapes |= {f"encoder.{level}.weight": (width, before, 4, 4), f"encoder.{level}.bias": (width,)}
+    for level, (before, width) in enumerate(zip([*widths[-2::-1], 1], widths[::-1], strict=True)):
+        shapes[f"decoder.{level}.weight"] = (width * (2 if level else 1), before, 4, 4)
+        if level == last and not config["final_adain"]:
+            shapes[f"decoder.{level}.bias"] = (before,)
+            continue
+        for name in ("scale", "shift"):
+            shapes[f"adain.{level}.{name}.weight"] = (before, latent)
+            if config["adain_offset"]:
+                shapes[f"adain.{level}.{name}.bias"] = (before,)
+    return shapes
+
+
+def require_shapes(tensors: Mapping[str, NDArray[np.float32]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ValueError unless ``tensors`` are named and shaped as ``shapes`` says."""
+    if set(tensors) != set(shapes):
+        name = min(set(tensors) ^ set(shapes))
+        raise ValueError(f"{name} is {'not known' if name in tensors else 'missing'}")
+    for name, shape in shapes.items():
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} is shaped {tensors[name].shape}, must be {shape}")
+
+
+def reason(error: Exception) -> str:
+    """The most telling line of an error's text, short."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:100]
+
+
+def _float32(dtype: str, shape: tuple[int, ...], data: bytes) -> NDArray[np.float32]:
+    if dtype == "BF16":
+        wide = np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)
+        return wide.view(np.float32).reshape(shape)
+    return np.frombuffer(data, {"F16": "<f2", "F32": "<f4"}[dtype]).astype(np.float32).reshape(shape)
+
+
+def _checked(config: Any) -> dict[str, dict[str, Any]]:
+    """``config``, if it is a table of tables of sensible numbers; so no network is ever built too large."""
+    networks = {"separator", "query_net"}
+    if not isinstance(config, dict) or set(config) != networks:
+        raise ValueError("its hyperparameters are not those of a separator and a query_net")
+    for network in sorted(networks):
+        table = config[network]
+        if not isinstance(table, dict):
+            raise ValueError(f"{network} is no table of hyperparameters")
+        for key, value in table.items():
+            if not _sensible(value):
+                raise ValueError(f"{network}.{key[:40]!r} is out of range")
+    return config
+
+
+def _sensible(value: Any) -> bool:
+    if isinstance(value, list):
+        return 1 <= len(value) <= MAX_LAYERS and all(type(size) is int and _sensible(size) for size in value)
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int):
+        return 1 <= value <= MAX_SIZE
+    return isinstance(value, float) and math.isfinite(value) and 0.0 < value <= MAX_SIZE

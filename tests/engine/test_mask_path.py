@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
+from qsep_live.engine.gain_field import GainFrames
+from qsep_live.engine.mask_path import MaskPath, mono_of
+from qsep_live.errors import QsepError
+from qsep_live.nets.spectrogram import magnitude
+
+Z = np.arange(32, dtype=np.float32)
+
+
+class Ears:
+    """Keeps what the network is shown, and gives the magnitudes back as gains."""
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        self.magnitude, self.z = shown.copy(), z
+        return shown
+
+
+def chord(rate: int, seconds: float, seed: int = 0) -> np.ndarray:
+    """Band-limited sound that can be sampled at any rate: sines up to 9 kHz (3.6 at 8 kHz) that swell."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    sound = np.zeros_like(time)
+    for hertz in random.uniform(60, 9000, 40):
+        sound += np.sin(2 * np.pi * (hertz * time + random.random())) * (1 + np.sin(3 * time + hertz))
+    return (sound / 40).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 88_200])
+def test_magnitudes_are_those_of_the_models_own_stft(rate: int) -> None:
+    ears = Ears()
+    path = MaskPath(rate, ears)
+    seconds = 2 * SEGMENT / MODEL_RATE
+    path.push(chord(rate, seconds))
+    path.step(Z)
+    reference = magnitude(torch.from_numpy(chord(MODEL_RATE, seconds)[-SEGMENT:])[None])[0, 0].numpy()
+    assert ears.magnitude.shape == (BINS, FRAMES)
+    assert ears.magnitude.dtype == np.float32
+    assert ears.magnitude.flags.c_contiguous
+    np.testing.assert_allclose(ears.magnitude, reference, atol=2e-3 * reference.max())
+    np.testing.assert_array_equal(ears.z, Z)
+
+
+@pytest.mark.parametrize("rate", [48_000, 96_000, 32_000])
+def test_converted_rates_show_the_same_sound_at_the_stamped_times(rate: int) -> None:
+    """Frame for frame, the model's own STFT taken where the stamps say that the frames are."""
+    ears = Ears()
+    path = MaskPath(rate, ears)
+    seconds = 7.0
+    for piece in np.array_split(chord(rate, seconds), 50):
+        path.push(piece)
+    frames = path.step(Z)
+    start = frames.first / rate * MODEL_RATE - N_FFT / 2
+    sound = chord(MODEL_RATE, seconds)
+    reference = magnitude(torch.from_numpy(sound[round(start) :][:SEGMENT])[None])[0, 0].numpy()
+    error = np.abs(ears.magnitude[:400] - reference[:400])
+    assert error.max() < 0.02 * reference.max()
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000, 88_200, 96_000])
+@pytest.mark.parametrize("position", [0, 777_777])
+def test_a_click_shows_at_its_time(rate: int, position: int) -> None:
+    ears = Ears()
+    path = MaskPath(rate, ears, position)
+    sound = np.zeros(5 * rate, np.float32)
+    click = int(3.7 * rate)
+    sound[click] = 1.0
+    for start in range(0, len(sound), 777):
+        path.push(sound[start : start + 777])
+    frames = path.step(Z)
+    assert frames.end == position + len(sound)
+    assert frames.spacing == pytest.approx(HOP * rate / MODEL_RATE)
+    energy = (frames.gains[:, 20:150].astype(np.float64) ** 2).sum(axis=1)
+    stamps = frames.first + frames.spacing * np.arange(FRAMES)
+    seen = (energy * stamps).sum() / energy.sum()
+    assert seen == pytest.approx(position + click, abs=0.05 * frames.spacing)
+
+
+@pytest.mark.parametrize(("rate", "held_back"), [(22_050, 0), (44_100, 0), (88_200, 0), (48_000, 128), (8000, 128)])
+def test_the_newest_sample_is_at_the_right_edge(rate: int, held_back: int) -> None:
+    path = MaskPath(rate, Ears())
+    path.push(np.zeros(rate + 321, np.float32))
+    frames = path.step(Z)
+    right_edge = frames.first + (FRAMES - 1) * frames.spacing + N_FFT / 2 * rate / MODEL_RATE
+    assert -1e-6 <= frames.end - right_edge <= held_back + 1e-6
+    assert frames.end == rate + 321
+
+
+def test_the_stamps_do_not_drift() -> None:
+    """Five minutes at a rate that is no simple multiple: a drift of a ten-thousandth would be 240 samples."""
+    path = MaskPath(8000, Ears())
+    silence = np.zeros(80_000, np.float32)
+    for _ in range(30):
+        path.push(silence)
+    frames = path.step(Z)
+    right_edge = frames.first + (FRAMES - 1) * frames.spacing + N_FFT / 2 * 8000 / MODEL_RATE
+    assert 0.0 <= frames.end - right_edge <= 128
+
+
+def test_before_the_first_sample_there_is_silence() -> None:
+    ears = Ears()
+    path = MaskPath(44_100, ears, 1000)
+    first = path.step(Z)
+    assert not ears.magnitude.any()
+    assert first.end == 1000
+    path.push(np.ones(44_100, np.float32))
+    path.step(Z)
+    heard = ears.magnitude.sum(axis=0) > 0
+    assert not heard[: FRAMES - 44_100 // 512 - 4].any()
+    assert heard[-44_100 // 512 :].all()
+
+
+def test_any_chunking_gives_the_same_gains() -> None:
+    sound = chord(48_000, 4.0)
+    found: list[GainFrames] = []
+    for size in (64, 1000, 100_000):
+        path = MaskPath(48_000, Ears())
+        for start in range(0, len(sound), size):
+            path.push(sound[start : start + size])
+        found.append(path.step(Z))
+    for frames in found[1:]:
+        assert frames.end == found[0].end
+        if frames.first == found[0].first:
+            np.testing.assert_allclose(frames.gains, found[0].gains, atol=1e-4)
+        else:
+            assert abs(frames.first - found[0].first) <= 128
+
+
+def test_gains_are_the_networks_frame_by_frame() -> None:
+    mask = np.random.default_rng(0).random((BINS, FRAMES)).astype(np.float32)
+    frames = MaskPath(44_100, lambda shown, z: mask).step(Z)
+    np.testing.assert_array_equal(frames.gains, mask.T)
+    assert frames.gains.shape == (FRAMES, BINS)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_mask_that_is_not_finite_is_an_error_not_a_sound(bad: float) -> None:
+    mask = np.ones((BINS, FRAMES), np.float32)
+    mask[100, 200] = bad
+    with pytest.raises(QsepError, match="mask is not finite"):
+        MaskPath(44_100, lambda shown, z: mask).step(Z)
+
+
+def test_the_network_hears_the_mean_of_the_channels() -> None:
+    block = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+    np.testing.assert_allclose(mono_of(block), block.mean(axis=1), atol=1e-6)
+    out = np.zeros(64, np.float32)
+    assert mono_of(block, out) is out
+    block[5, 3], block[6, :] = np.nan, [np.inf, -np.inf] * 4
+    clean = block.copy()
+    clean[5, 3], clean[6] = 0.0, 0.0
+    np.testing.assert_allclose(mono_of(block), clean.mean(axis=1), atol=1e-6)
