@@ -29,11 +29,13 @@ class JackServer:
     """A jackd with the dummy driver under a name of its own; `env` is what a client's environment needs.
 
     JACK has eight slots for servers, and a killed one keeps its slot until a server of its name ends well: `stop`
-    sees to that. Synchronous mode: on a busy machine the default one loses MIDI now and then.
+    sees to that. In the default mode a busy machine loses MIDI now and then; in the synchronous one a client that is
+    killed takes the server with it.
     """
 
-    def __init__(self, name: str, rate: int = 44100, period: int = 256) -> None:
+    def __init__(self, name: str, rate: int = 44100, period: int = 256, synchronous: bool = False) -> None:
         self.name, self.rate, self.period = name, rate, period
+        self._mode = ["--timeout", "5000", *(["-S"] if synchronous else [])]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +51,7 @@ class JackServer:
         for attempt in range(3):
             if first and attempt:
                 self.name = f"{self.name.removesuffix(f'-{attempt}')}-{attempt + 1}"
-            command = ["jackd", "-S", "--timeout", "5000", "--no-realtime", "--no-mlock", "--name", self.name]
+            command = ["jackd", *self._mode, "--no-realtime", "--no-mlock", "--name", self.name]
             command += ["-d", "dummy", "-r", str(self.rate), "-p", str(self.period), "-C", "2", "-P", "2"]
             with tempfile.TemporaryFile() as words:
                 self.process = subprocess.Popen(command, stdout=words, stderr=words)

@@ -114,7 +114,8 @@ class AudioCore:
         mono_of(block, mono[:, 0])
         board, control = self._board, self._board.control
         board.ring.write(mono)
-        gains = board.mailbox.collect(self._epoch)
+        # In lockstep the gains of this block are in already; those that come now are the next one's.
+        gains = None if self._lockstep else board.mailbox.collect(self._epoch)
         if gains is not None:
             self._field.publish(gains)
         target, dry = self._signal.process(block)

@@ -23,7 +23,7 @@ def jack_name(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def jackd(jack_server: Callable[..., Any], jack_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A running JACK server that this process's JACK clients find."""
-    server = jack_server(jack_name)
+    server = jack_server(jack_name, synchronous=True)
     try:
         server.start()
         monkeypatch.setenv("JACK_DEFAULT_SERVER", server.name)

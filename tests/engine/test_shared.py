@@ -140,6 +140,21 @@ def test_collected_gains_are_a_copy() -> None:
     assert (got.gains == 1.0).all()
 
 
+class Interrupted(np.ndarray):
+    """Memory whose reader is now and then put to sleep by the system in the middle of a copy."""
+
+    random = np.random.default_rng(0)
+
+    def copy(self, order: str = "C") -> np.ndarray:
+        source, half = np.asarray(self), len(self) // 2
+        out = np.empty(source.shape, source.dtype)
+        out[:half] = source[:half]
+        if self.random.random() < 0.5:
+            time.sleep(self.random.uniform(0, 0.002))
+        out[half:] = source[half:]
+        return out
+
+
 @pytest.mark.parametrize("what", ["mailbox", "record"])
 def test_two_processes_never_a_torn_read(what: str, children: ModuleType) -> None:
     """A writer that never rests laps the reader again and again; all that is read is of one publication."""
@@ -147,6 +162,8 @@ def test_two_processes_never_a_torn_read(what: str, children: ModuleType) -> Non
         writer = SPAWN.Process(target=children.publish_without_pause, args=(shared.name, what))
         writer.start()
         try:
+            shared.mailbox._gains = shared.mailbox._gains.view(Interrupted)
+            shared.control._values = shared.control._values.view(Interrupted)
             read, last = 0, 0
             deadline = time.monotonic() + 20.0
             finish = float("inf")

@@ -39,7 +39,14 @@ class Program:
         for line in self.process.stdout:
             self.lines.put(json.loads(line))
 
-    def wait(self, fits: Callable[[dict[str, Any]], bool], what: str, timeout: float = 90.0) -> dict[str, Any]:
+    def wait(
+        self,
+        fits: Callable[[dict[str, Any]], bool],
+        what: str,
+        timeout: float = 90.0,
+        nudge: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """The next line that ``fits``; ``nudge`` is called between looks (a busy server loses MIDI now and then)."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty):
@@ -49,6 +56,7 @@ class Program:
                     return line
             if self.process.poll() is not None and self.lines.empty():
                 break
+            nudge()
         raise AssertionError(f"{what} never came; exit {self.process.poll()}; last: {self.seen[-3:]}; {self.errors()}")
 
     def running(self) -> dict[str, Any]:
@@ -101,6 +109,8 @@ class Cable:
         self._heard = np.zeros((0, 2), np.float32)
         self._place = -1
         self._done = threading.Event()
+        self._freewheels = threading.Event()
+        self._client.set_freewheel_callback(lambda starts: starts and self._freewheels.set())
         self._client.set_process_callback(self._process)
         self._client.activate()
 
@@ -139,7 +149,11 @@ class Cable:
         self._sound, self._heard = sound, np.zeros_like(sound)
         self._done.clear()
         if freewheel:
+            # Blocks that still run in real time could be late, and lost.
+            self._freewheels.clear()
             self._client.set_freewheel(True)
+            assert self._freewheels.wait(10.0), "the server does not freewheel"
+            time.sleep(0.2)
         self._place = 0
         try:
             assert self._done.wait(timeout), f"only {self._place} of {len(sound)} frames went through"

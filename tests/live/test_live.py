@@ -133,9 +133,10 @@ def test_a_knob_morphs_while_it_plays(jack: Any, program: Any) -> None:
         for value in range(0, 65, 2):
             knob.send_message([0xB0, 1, value])
             time.sleep(0.01)
-        live.wait(lambda s: s["type"] == "status" and abs(s["morph"] - 64 / 127) < 0.01, "the morph position")
-        knob.send_message([0xC0, 2])
-        live.wait(lambda s: s["type"] == "status" and s["morph"] == 1.0, "the third preset")
+        half = lambda s: s["type"] == "status" and abs(s["morph"] - 64 / 127) < 0.01  # noqa: E731
+        live.wait(half, "the morph position", nudge=lambda: knob.send_message([0xB0, 1, 64]))
+        third = lambda s: s["type"] == "status" and s["morph"] == 1.0  # noqa: E731
+        live.wait(third, "the third preset", nudge=lambda: knob.send_message([0xC0, 2]))
         knob.close_port()
         live.wait(lambda s: s["type"] == "event" and "knob" in s["text"], "a word about the lost port")
         assert live.running()["state"] == "running"
