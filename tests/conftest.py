@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,16 +54,20 @@ class JackServer:
                 self.name = f"{self.name.removesuffix(f'-{attempt}')}-{attempt + 1}"
             command = ["jackd", *self._mode, "--no-realtime", "--no-mlock", "--name", self.name]
             command += ["-d", "dummy", "-r", str(self.rate), "-p", str(self.period), "-C", "2", "-P", "2"]
-            with tempfile.TemporaryFile() as words:
-                self.process = subprocess.Popen(command, stdout=words, stderr=words)
-                deadline = time.monotonic() + 15
-                while self.process.poll() is None and time.monotonic() < deadline:
-                    if self.answers() and self.process.poll() is None:
-                        return
-                    time.sleep(0.05)
-                self.kill()
-                words.seek(0)
-                told = words.read().decode(errors="replace").strip()
+            # A pipe, of which the last lines are kept: a server whose client died in freewheel mode complains without
+            # end, and fills any disk. It dies with the tests, whatever ends them.
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            words: deque[bytes] = deque(maxlen=20)
+            threading.Thread(target=words.extend, args=(self.process.stdout,), daemon=True).start()
+            deadline = time.monotonic() + 15
+            while self.process.poll() is None and time.monotonic() < deadline:
+                if self.answers() and self.process.poll() is None:
+                    return
+                time.sleep(0.05)
+            self.kill()
+            told = b"".join(words).decode(errors="replace").strip()
         pytest.fail(f"jackd does not start; it says: {told}")
 
     def answers(self) -> bool:
@@ -94,7 +99,7 @@ class JackServer:
 @pytest.fixture(scope="session")
 def jack_server() -> Callable[..., JackServer]:
     """Makes servers, not started: ``jack_server(name, rate=48000)``."""
-    for program in ("jackd", "jack_lsp"):
+    for program in ("jackd", "jack_lsp", "setpriv"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program} (Debian: apt-get install jackd2)")
     return JackServer
