@@ -28,9 +28,7 @@ def bundled_folder(name: str) -> Path:
     """
     package = files("qsep_live")
     if not isinstance(package, Path):
-        raise QsepError(
-            f"qsep-live runs from inside an archive and cannot read its {name}: install it with pip"
-        )
+        raise QsepError(f"qsep-live runs from inside an archive and cannot read its {name}: install it with pip")
     installed = package / "data" / name
     if installed.is_dir():
         return installed

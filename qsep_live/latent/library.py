@@ -106,10 +106,7 @@ class PresetLibrary:
         path = self.path(name)
         if self.is_bundled(name):
             raise UsageError(
-                one_line(
-                    f"preset {name!r} comes with qsep-live and cannot be removed; "
-                    f"yours are in {self.folders[0]}"
-                )
+                one_line(f"preset {name!r} comes with qsep-live and cannot be removed; yours are in {self.folders[0]}")
             )
         try:
             path.unlink()

@@ -120,13 +120,10 @@ def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can name a preset (and its file, on every platform)."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{shown(name)} cannot name a preset: use 1 to 64 of A-Z a-z 0-9 _ -, "
-            "and begin with a letter or digit"
+            f"{shown(name)} cannot name a preset: use 1 to 64 of A-Z a-z 0-9 _ -, and begin with a letter or digit"
         )
     if name.lower() in _RESERVED:
-        raise UsageError(
-            f"{name!r} cannot name a preset: Windows keeps that name for a device; choose another"
-        )
+        raise UsageError(f"{name!r} cannot name a preset: Windows keeps that name for a device; choose another")
 
 
 def _checked_latent(value: object) -> NDArray[np.float32]:

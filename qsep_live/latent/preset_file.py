@@ -104,9 +104,7 @@ def save_preset(preset: Preset, folder: Path) -> Path:
     path = folder / f"{preset.name}{SUFFIX}"
     if len(data) > MAX_BYTES:
         raise QsepError(
-            one_line(
-                f"preset {preset.name!r} needs {len(data)} bytes and may have {MAX_BYTES}: shorten its texts"
-            )
+            one_line(f"preset {preset.name!r} needs {len(data)} bytes and may have {MAX_BYTES}: shorten its texts")
         )
     temporary = folder / f".{preset.name}.{secrets.token_hex(4)}.tmp"
     try:

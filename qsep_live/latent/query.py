@@ -118,7 +118,5 @@ def _checked_mu(mu: NDArray[np.float32], count: int, which: str) -> NDArray[np.f
             f"choose a model with {LATENT_SIZE} latent dimensions"
         )
     if not np.isfinite(wide).all():
-        raise QsepError(
-            f"the Query-net gave NaN or infinity for {which}: the model is damaged or the sound too loud"
-        )
+        raise QsepError(f"the Query-net gave NaN or infinity for {which}: the model is damaged or the sound too loud")
     return wide

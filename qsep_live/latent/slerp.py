@@ -107,7 +107,5 @@ def _side(unit: NDArray[np.float64]) -> NDArray[np.float64]:
     return side
 
 
-def _turn(
-    unit: NDArray[np.float64], side: NDArray[np.float64], angle: float, length: float
-) -> NDArray[np.float64]:
+def _turn(unit: NDArray[np.float64], side: NDArray[np.float64], angle: float, length: float) -> NDArray[np.float64]:
     return length * (math.cos(angle) * unit + math.sin(angle) * side)

@@ -35,7 +35,7 @@ weights, stored as float16. Fingerprint `{fingerprint}`.
 | time | {minutes} minutes on two shared CPU cores |
 | data | {data} |
 | validation | {valid} |
-| licence | **Non-commercial research use only**: MUSDB18 and some of the stems are licensed for that. The program itself is GPL-3.0-or-later. |
+| licence | **Non-commercial research use only**, as MUSDB18 and some stems are. The program is GPL-3.0-or-later. |
 
 Input: 22,050 Hz mono magnitudes, 1024-point STFT, hop 256, 512 bins × 256 frames. Output: a soft mask.
 {deviations}

@@ -58,9 +58,7 @@ def test_unknown_names_list_what_exists_and_the_nearest(library: PresetLibrary) 
     assert "Did you mean 'vocals'?" in message
 
 
-@pytest.mark.parametrize(
-    "name", ["../bundled/vocals", "", "x" * 10000, "a\nb", "\x1b[2J", "VOCALS", "vocals.toml"]
-)
+@pytest.mark.parametrize("name", ["../bundled/vocals", "", "x" * 10000, "a\nb", "\x1b[2J", "VOCALS", "vocals.toml"])
 def test_names_from_anywhere_are_looked_up_and_never_opened(library: PresetLibrary, name: str) -> None:
     with pytest.raises(UsageError) as caught:
         library.get(name)
@@ -125,9 +123,7 @@ def test_broken_files_are_reported_and_stop_nobody(library: PresetLibrary, user:
     assert len(library.problems()) == 3
 
 
-def test_a_broken_file_of_the_users_does_not_give_way_to_the_bundled_one(
-    library: PresetLibrary, user: Path
-) -> None:
+def test_a_broken_file_of_the_users_does_not_give_way_to_the_bundled_one(library: PresetLibrary, user: Path) -> None:
     user.mkdir(parents=True)
     (user / "vocals.toml").write_text("schema = 1")
     assert library.names() == ["bass", "drums"]

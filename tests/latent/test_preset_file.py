@@ -44,9 +44,7 @@ def refusal(content: str | bytes, name: str = "vocals") -> str:
     st.none() | text.filter(bool),
     st.dictionaries(text, text | number | st.lists(text | number)),
 )
-def test_what_is_dumped_is_read_again(
-    latent: Any, description: str, effects: str | None, provenance: Any
-) -> None:
+def test_what_is_dumped_is_read_again(latent: Any, description: str, effects: str | None, provenance: Any) -> None:
     made = Preset("a-b_C", latent, MODEL, description, provenance, effects)
     read = parse_preset(dump_preset(made).encode(), "a-b_C", "x.toml")
     assert read == made
@@ -67,9 +65,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["vocals.toml"]
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = Preset("vocals", np.zeros(32), MODEL)
     path = save_preset(old, tmp_path)
 
@@ -126,9 +122,7 @@ def test_a_preset_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
         (b"schema = 1\n\xff\xfe = 2\n", 2, "is not UTF-8"),
     ],
 )
-def test_errors_name_the_line_and_what_would_be_right(
-    content: str | bytes, line: int | None, says: str
-) -> None:
+def test_errors_name_the_line_and_what_would_be_right(content: str | bytes, line: int | None, says: str) -> None:
     message = refusal(content)
     assert says in message
     if line is not None:

@@ -15,9 +15,7 @@ from qsep_live.latent.slerp import LATENT_SIZE, slerp
 
 Vector = NDArray[np.float32]
 
-any_vector = hnp.arrays(
-    np.float32, LATENT_SIZE, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
-)
+any_vector = hnp.arrays(np.float32, LATENT_SIZE, elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 tame_vector = hnp.arrays(np.float32, LATENT_SIZE, elements=st.floats(-4.0, 4.0, width=32))
 share = st.floats(0.0, 1.0)
 
@@ -67,9 +65,7 @@ def test_the_way_back_is_the_way_there(a: Vector, b: Vector, alpha: float) -> No
 
 
 @given(unit_vectors(), unit_vectors(), share)
-def test_unit_vectors_stay_on_the_sphere_and_the_angle_grows_evenly(
-    a: Vector, b: Vector, alpha: float
-) -> None:
+def test_unit_vectors_stay_on_the_sphere_and_the_angle_grows_evenly(a: Vector, b: Vector, alpha: float) -> None:
     mixed = slerp(a, b, alpha).astype(np.float64)
     assert np.linalg.norm(mixed) == pytest.approx(1.0, abs=1e-5)
     whole = math.acos(np.clip(np.dot(a.astype(np.float64), b), -1, 1))
