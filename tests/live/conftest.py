@@ -109,8 +109,8 @@ class Cable:
         self._heard = np.zeros((0, 2), np.float32)
         self._place = -1
         self._done = threading.Event()
-        self._freewheels = threading.Event()
-        self._client.set_freewheel_callback(lambda starts: starts and self._freewheels.set())
+        self._freewheel: queue.Queue[bool] = queue.Queue()
+        self._client.set_freewheel_callback(lambda starts: self._freewheel.put(bool(starts)))
         self._client.set_process_callback(self._process)
         self._client.activate()
 
@@ -149,19 +149,22 @@ class Cable:
         self._sound, self._heard = sound, np.zeros_like(sound)
         self._done.clear()
         if freewheel:
-            # Blocks that still run in real time could be late, and lost.
-            self._freewheels.clear()
-            self._client.set_freewheel(True)
-            assert self._freewheels.wait(10.0), "the server does not freewheel"
-            time.sleep(0.2)
+            self._set_freewheel(True)
         self._place = 0
         try:
             assert self._done.wait(timeout), f"only {self._place} of {len(sound)} frames went through"
         finally:
+            self._place = -1
             if freewheel:
-                self._client.set_freewheel(False)
-        self._place = -1
+                self._set_freewheel(False)
         return self._heard
+
+    def _set_freewheel(self, on: bool) -> None:
+        """Change the mode, and wait until it has: blocks in between could be late, and lost."""
+        self._client.set_freewheel(on)
+        while self._freewheel.get(timeout=20.0) is not on:
+            pass
+        time.sleep(0.2)
 
     def close(self) -> None:
         self._client.deactivate()

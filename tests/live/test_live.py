@@ -45,7 +45,7 @@ def test_live_equals_the_offline_render(jack: Any, program: Any, cable: Any, hom
     live = program(jack, *options, "--lockstep", str(step))
     first = live.wait(lambda s: s["type"] == "status" and s["state"] == "running", "running")
     cable.plug()
-    sound = tune(8.0)
+    sound = tune(4.0)
     heard = cable.play(np.concatenate([sound, np.zeros((44100, 2), np.float32)]), freewheel=True)
     live.stop()
     through = round(first["latency"]["window"] * 44100 + first["latency"]["wait"] * 44100) + 256
