@@ -76,10 +76,12 @@ class Lane:
         largest = max(self._max_block, _SMALLEST)
         mixed = tuple(n for n in (3, 17, 64, 100, 256, 512) if n <= largest)
         patterns = ((self.block,),) if self.block else ((_SMALLEST,), (64,), (256,), (largest,), mixed)
-        held = 0
-        for pattern in patterns:
-            held = max(held, self._most_held(tuple(min(n, largest) for n in pattern), limit))
-        return held + max(0, self.block - 1)
+        if not self.block:
+            sizes = np.random.default_rng(1)
+            patterns += tuple(tuple(sizes.integers(_SMALLEST, largest + 1, 12).tolist()) for _ in range(8))
+        held = [self._most_held(tuple(min(n, largest) for n in pattern), limit) for pattern in patterns]
+        # What depends on the blocks may get worse with blocks that were not tried: as much again is kept in hand.
+        return 2 * max(held) - min(held) + max(0, self.block - 1)
 
     def prime(self) -> int:
         """Clear the effect and feed it its longest block, of silence; how many frames it still holds."""
