@@ -64,9 +64,10 @@ def run_child(main: Callable[..., None], link: Connection, *arguments: object) -
     except Exception as error:
         code = FAILED
         place = _place(error)
+        reason = " ".join(str(error).split())[:200]
         tell(
             link,
-            Word("error", f"{main.__module__.rsplit('.', 1)[-1]}: {type(error).__name__}: {error} ({place})"),
+            Word("error", f"{main.__module__.rsplit('.', 1)[-1]}: {type(error).__name__}: {reason} ({place})"),
         )
     finally:
         # A dead audio server hangs PortAudio's own exit handler, so nobody's is run.

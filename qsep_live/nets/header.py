@@ -38,5 +38,5 @@ def read_header(path: Path) -> dict[str, Any]:
         reason = f"missing {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise QsepError(f"{path}: not a qsep-live checkpoint ({reason[:80]})") from None
     if header.get("schema") != SCHEMA:
-        raise QsepError(f"{path}: checkpoint schema {header.get('schema')!r}; this version reads {SCHEMA}")
+        raise QsepError(f"{path}: checkpoint schema {str(header.get('schema'))[:40]}; this version reads {SCHEMA}")
     return header

@@ -62,6 +62,8 @@ def musdb_bank(root: Path, split: str, weight: float = 1.0) -> Bank:
 
 def folder_bank(root: Path, weight: float = 1.0) -> Bank:
     """Stems below ``root``: ``SONG/CLASS.ogg`` where file names are classes, else ``CLASS/**/*.ogg``."""
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder; give one with SONG/CLASS or CLASS/FILE in it")
     songs = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         if folder.name in CLASSES:
