@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the program and its tests need from the system: PortAudio, a JACK server, ffmpeg, a C library for MIDI.
+# Installs what the program and its tests need from the system: PortAudio; with --tests also a JACK server, ffmpeg,
+# FluidSynth and a SoundFont.
 # Does nothing for what is there already; where it may not install, it says what is missing and goes on.
 set -u
 
@@ -15,6 +16,8 @@ need libportaudio2 library libportaudio.so.2
 if [ "${1:-}" = "--tests" ]; then
     need jackd2 command -v jackd
     need ffmpeg command -v ffmpeg
+    need libfluidsynth3 library libfluidsynth.so.3
+    need timgm6mb-soundfont test -e /usr/share/sounds/sf2/TimGM6mb.sf2
 fi
 [ -z "$missing" ] && exit 0
 

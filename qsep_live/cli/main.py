@@ -31,6 +31,11 @@ _COMMANDS = {
     "doctor": "qsep_live.cli.doctor:doctor",
     "demo": "qsep_live.cli.demo:demo",
     "bench": "qsep_live.cli.bench:bench",
+    "slakh": "qsep_live.cli.slakh:slakh",
+    "evaluate": "qsep_live.cli.evaluate:evaluate",
+    "experiment": "qsep_live.cli.experiment:experiment",
+    "train": "qsep_live.cli.train:train",
+    "ship": "qsep_live.cli.train:ship",
 }
 _EPILOG = """\b
 Examples:
