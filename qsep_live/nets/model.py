@@ -17,22 +17,28 @@ from torch import Tensor, nn
 
 from qsep_live.errors import QsepError
 from qsep_live.nets.header import SCHEMA
-from qsep_live.nets.inference_weights import digest, read_weights, reason
+from qsep_live.nets.inference_weights import PATCHES, digest, read_weights, reason, require_shapes, separator_shapes
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
 
 _TYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
-_Config = TypeVar("_Config", SeparatorConfig, QueryNetConfig)
+_Config = TypeVar("_Config", SeparatorConfig, PatchUNetConfig, QueryNetConfig)
 
 
 @dataclass
 class Model:
     """Both networks, their card, and the fingerprint of the file they came from (empty before saving)."""
 
-    separator: Separator
+    separator: Separator | PatchUNet
     query_net: QueryNet
     card: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+    @property
+    def channels(self) -> int:
+        """What the Separator hears: 1, the middle; 2, the middle and the side."""
+        return getattr(self.separator.config, "channels", 1)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"separator": self.separator, "query_net": self.query_net}
@@ -53,7 +59,7 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
         for name, module in model.modules().items()
         for key, value in module.state_dict().items()
     }
-    config = {"separator": asdict(model.separator.config), "query_net": asdict(model.query_net.config)}
+    config = configuration(model)
     header = {
         "schema": SCHEMA,
         "config": config,
@@ -70,6 +76,19 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
     finally:
         partial.unlink(missing_ok=True)
     return str(header["fingerprint"])
+
+
+def configuration(model: Model) -> dict[str, dict[str, Any]]:
+    """The hyperparameters of both networks as the header has them."""
+    separator = asdict(model.separator.config)
+    if isinstance(model.separator.config, PatchUNetConfig):
+        separator["kind"] = PATCHES
+    return {"separator": separator, "query_net": asdict(model.query_net.config)}
+
+
+def build_separator(config: SeparatorConfig | PatchUNetConfig) -> Separator | PatchUNet:
+    """A fresh Separator of the class that its hyperparameters are of."""
+    return PatchUNet(config) if isinstance(config, PatchUNetConfig) else Separator(config)
 
 
 def fingerprint(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
@@ -93,9 +112,10 @@ def load_model(path: Path) -> Model:
     """
     weights = read_weights(path)
     try:
+        require_shapes(weights.of("separator"), separator_shapes(weights.config["separator"]))
         # On the meta device sizes cost nothing, so a file cannot ask for more memory than it brings.
         with torch.device("meta"):
-            separator = Separator(_config(SeparatorConfig, weights.config["separator"]))
+            separator = build_separator(_separator_config(weights.config["separator"]))
             query_net = QueryNet(_config(QueryNetConfig, weights.config["query_net"]))
         if separator.config.latent != query_net.config.latent:
             raise ValueError("the networks differ in the size of the latent")
@@ -109,6 +129,12 @@ def load_model(path: Path) -> Model:
     except (RuntimeError, TypeError, ValueError) as error:
         raise QsepError(f"{path}: weights and hyperparameters do not fit together ({reason(error)})") from None
     return model.eval()
+
+
+def _separator_config(values: Mapping[str, Any]) -> SeparatorConfig | PatchUNetConfig:
+    if values.get("kind") == PATCHES:
+        return _config(PatchUNetConfig, {key: value for key, value in values.items() if key != "kind"})
+    return _config(SeparatorConfig, values)
 
 
 def _config(kind: type[_Config], values: Mapping[str, Any]) -> _Config:

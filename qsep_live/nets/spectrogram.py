@@ -28,3 +28,17 @@ def stft(audio: Tensor) -> Tensor:
 def magnitude(audio: Tensor) -> Tensor:
     """(B, samples) at 22,050 Hz to magnitudes (B, 1, BINS, T), the Nyquist bin left out."""
     return stft(audio)[:, None, :BINS].abs()
+
+
+def mid_side(audio: Tensor) -> Tensor:
+    """(B, channels, samples) at 22,050 Hz to complex (B, channels, BINS, T), the Nyquist bin left out.
+
+    Left and right become the middle (L+R)/2 and the side (L−R)/2; mono stays what it is.
+    """
+    batch, channels, samples = audio.shape
+    spectrum = stft(audio.reshape(batch * channels, samples))[:, :BINS]
+    spectrum = spectrum.reshape(batch, channels, *spectrum.shape[1:])
+    if channels == 1:
+        return spectrum
+    left, right = spectrum[:, 0], spectrum[:, 1]
+    return torch.stack([(left + right) / 2, (left - right) / 2], dim=1)
