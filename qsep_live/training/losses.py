@@ -1,30 +1,55 @@
-"""The paper's objective (§3.4): 10·L_R + 0.01·L_KL + 0.5·L_latent."""
+"""The objective: conditional VAE plus latent regression (paper §3.4), and the reconstruction of the shipped recipe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from qsep_live.errors import UsageError
 from qsep_live.nets.model import Model
+from qsep_live.nets.spectrogram import mid_side
+
+KINDS = ("magnitude", "sdr")
+FLOOR = 1e-2
+"""Energy of a segment's spectrum, far below a sound that can be heard: keeps the logarithm of silence finite."""
+CEILING = 1e-3
+"""Share of the target's energy that is forgiven: past 30 dB there is nothing to learn from a segment."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the three terms; L_R and L_latent are means over elements, L_KL sums over the latent.
+    """Terms and their weights. L_latent is a mean over elements, L_KL sums over the latent.
 
     Attributes
     ----------
+    kind
+        ``"magnitude"``: L_R = ‖S_T − S(M, z)‖₁ over magnitudes, the mean over elements (paper).
+        ``"sdr"``: the negative SDR of the complex spectrum in dB, 10·log₁₀(‖S_T − mask·M‖² / ‖S_T‖²) over all
+        channels, the mean over segments. It is what the result is judged by: phase counts, and a quiet segment
+        counts as much as a loud one. ``floor`` times the mixture's energy is added to both: without it the few
+        targets that hardly sound in their mixture have nearly all of the gradient.
     latent_every
         Latent regression costs a second pass through both networks: it is taken on every n-th step, and
-        weighted n-fold there.
+        weighted n-fold there. With a weight of 0 it is left out.
+    edge, edge_weight
+        The last ``edge`` frames count ``edge_weight``-fold in ``"sdr"``: what is streamed is the window's right edge.
     """
 
+    kind: str = "magnitude"
     reconstruction: float = 10.0
     kl: float = 0.01
     latent: float = 0.5
     latent_every: int = 1
+    floor: float = 0.0
+    edge: int = 0
+    edge_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"losses.kind is {self.kind!r}; there are {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -37,17 +62,58 @@ class Losses:
     latent: float
 
 
-def objective(model: Model, mixture: Tensor, target: Tensor, config: LossConfig, step: int) -> Losses:
-    """Losses of one batch of magnitudes, each (B, 1, F, T)."""
-    mu, logvar = model.query_net(target)
-    z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
-    reconstruction = (target - mixture * model.separator(mixture, z)).abs().mean()
+class Sounds(Protocol):
+    """A batch: what is heard, what is wanted, and what it is asked for with, each (B, channels, SEGMENT)."""
+
+    @property
+    def mixture(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
+    @property
+    def query(self) -> Tensor: ...
+
+
+def objective(model: Model, sounds: Sounds, config: LossConfig, step: int, noise: Tensor) -> Losses:
+    """Losses of one batch.
+
+    Parameters
+    ----------
+    noise
+        (2, B, latent) standard normal: of the reparameterised z, and the z of latent regression.
+    """
+    mixture, target = mid_side(sounds.mixture), mid_side(sounds.target)
+    heard = mixture[:, : model.channels].abs()
+    mu, logvar = model.query_net(_query(sounds.query))
+    z = mu + noise[0] * torch.exp(0.5 * logvar)
+    mask = model.separator(heard, z)
+    if config.kind == "magnitude":
+        reconstruction = (target.abs() - mask * mixture.abs()).abs().mean()
+    else:
+        reconstruction = _negative_sdr(target, mask * mixture, mixture, config)
     kl = 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum(dim=1).mean()
     total = config.reconstruction * reconstruction + config.kl * kl
-    latent = torch.zeros(())
-    if step % config.latent_every == 0:
-        drawn = torch.randn_like(mu)
-        found, _ = model.query_net(mixture * model.separator(mixture, drawn))
-        latent = (drawn - found).abs().mean()
+    latent = torch.zeros((), device=total.device)
+    if config.latent and step % config.latent_every == 0:
+        found, _ = model.query_net(heard[:, :1] * model.separator(heard, noise[1]))
+        latent = (noise[1] - found).abs().mean()
         total = total + config.latent * config.latent_every * latent
     return Losses(total, reconstruction.item(), kl.item(), latent.item())
+
+
+def _query(sound: Tensor) -> Tensor:
+    return mid_side(sound)[:, :1].abs()
+
+
+def _negative_sdr(target: Tensor, estimate: Tensor, mixture: Tensor, config: LossConfig) -> Tensor:
+    """10·log₁₀ of the error's energy over the target's, dB; all complex (B, channels, F, T)."""
+    weights = torch.ones(target.shape[-1], device=target.device)
+    if config.edge:
+        weights[-config.edge :] = config.edge_weight
+    power = (_power(target) * weights).sum(dim=(1, 2, 3))
+    error = (_power(target - estimate) * weights).sum(dim=(1, 2, 3))
+    floor = config.floor * (_power(mixture) * weights).sum(dim=(1, 2, 3)) + FLOOR
+    return (10.0 * torch.log10((error + CEILING * power + floor) / (power + floor))).mean()
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()

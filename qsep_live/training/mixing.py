@@ -1,18 +1,28 @@
-"""Training pairs: mixtures of random classes from random songs, and the target group within each (paper §3.4)."""
+"""Training pairs: mixtures of random classes from random songs, the target group within, and a query (paper §3.4).
+
+Whatever is random in an item comes from (seed, step, item): a run that is resumed, and each rank of a distributed
+one, sees what one uninterrupted process would.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import SEGMENT
-from qsep_live.training.data import CLASSES, Bank, Song
+from qsep_live.errors import QsepError
+from qsep_live.training.augment import Augment, AugmentConfig
+from qsep_live.training.songs import CLASSES, Bank, Song, require_classes
 
+Sound = NDArray[np.float32]
 SILENT = 1e-3
-"""RMS under which a target group counts as silent, −60 dBFS."""
+"""RMS under which a sound counts as silent, −60 dBFS."""
+DRAWN_AT_ONCE = 4
+"""Classes that a pair is made of where there are more (paper §3.4)."""
+_TRIES = 200
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,10 @@ class MixingConfig:
 
     Attributes
     ----------
+    classes
+        What is mixed. Where there are more than four, each pair draws four of them.
+    channels
+        1: each stem's left, right or mean by chance, as the paper separates channels one by one. 2: stereo.
     keep
         Probability that a class sounds at all: α ~ Bernoulli(keep). Paper: 0.5.
     gain
@@ -28,91 +42,229 @@ class MixingConfig:
     single_target
         Share of the pairs whose target group is one class; the rest draw every class to T or R by a fair coin
         (paper: always).
-    coherent
-        Share of the pairs whose classes all come from one song and place. Paper: 0.
+    coherent, coherent_gain
+        Share of the pairs whose classes all come from one song and place, and their range of β. Paper: 0.
+    elsewhere
+        Share of the single-class pairs whose query is another place of the target's song, or another song's sound of
+        that class, by a fair coin: a latent then says what kind of sound is meant, not which notes. Paper: 0.
+    mono
+        Share of the stereo pairs that are folded to mono, as many inputs are.
+    fine
+        Share of the pairs whose target is one fine class ("other/guitar") and whose rest has, beside the other
+        classes, another fine class of the same coarse class. Paper: 0.
     """
 
+    classes: tuple[str, ...] = CLASSES
+    channels: int = 1
     keep: float = 0.5
     gain: tuple[float, float] = (0.25, 1.25)
     single_target: float = 0.0
     coherent: float = 0.0
+    coherent_gain: tuple[float, float] = (0.25, 1.25)
+    elsewhere: float = 0.0
+    fine: float = 0.0
+    mono: float = 0.0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Mixture m = s_T + s_R, target s_T, and what the target is asked for with; each float32 (channels, SEGMENT)."""
+
+    mixture: Sound
+    target: Sound
+    query: Sound
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs, stacked: each float32 (size, channels, SEGMENT)."""
+
+    mixture: Sound
+    target: Sound
+    query: Sound
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a segment lies in a song, 0 to 1, and which channel is heard of a stereo stem: thirds of 0 to 1."""
+
+    start: float
+    channel: float
+
+    @classmethod
+    def drawn(cls, random: np.random.Generator) -> _Place:
+        return cls(random.random(), random.random())
 
 
 class Mixer:
-    """Draws (mixture, target) pairs from banks of stems, from its own random generator."""
+    """Draws pairs from banks of stems.
+
+    Raises
+    ------
+    UsageError
+        A class has no stem in any bank.
+    """
 
     def __init__(self, banks: Sequence[Bank], config: MixingConfig, seed: int) -> None:
-        self._config = config
-        self._random = np.random.default_rng(seed)
-        self._banks = {
-            name: [(bank.weight, [s for s in bank.songs if name in s.stems]) for bank in banks] for name in CLASSES
-        }
-        self._aligned = [
-            (bank.weight, songs)
-            for bank in banks
-            if (songs := [song for song in bank.songs if len(song.stems) == len(CLASSES)])
-        ]
+        require_classes(banks, config.classes)
+        self.config, self.seed = config, seed
+        self._augment = Augment(config.augment)
+        self._sources = {name: _holding(banks, (name,)) for name in config.classes}
+        self._aligned = _holding(banks, config.classes) if config.coherent else []
+        fine = [name for name in sorted({n for bank in banks for n in bank.fine()}) if _coarse(name) in config.classes]
+        self._fine = {name: _holding(banks, (name,)) for name in fine} if config.fine else {}
+        self._siblings = {a: [b for b in self._fine if b != a and _coarse(b) == _coarse(a)] for a in self._fine}
 
-    def batch(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mixtures and targets, each float32 (size, SEGMENT)."""
-        pairs = [self.pair() for _ in range(size)]
-        return np.stack([m for m, _ in pairs]), np.stack([t for _, t in pairs])
+    def batch(self, size: int, step: int, first: int = 0) -> Batch:
+        """Items ``first`` to ``first + size`` of step ``step``."""
+        pairs = [self.pair(np.random.default_rng((self.seed, step, item))) for item in range(first, first + size)]
+        mixture, target, query = (
+            np.stack([getattr(pair, name) for pair in pairs]) for name in ("mixture", "target", "query")
+        )
+        return Batch(mixture, target, query)
 
-    def pair(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """One mixture m = s_T + s_R and its target s_T, each float32 (SEGMENT,).
+    def pair(self, random: np.random.Generator) -> Pair:
+        """One pair.
 
         A silent target teaches nothing, since no query could stand for it: such a pair is drawn again.
         """
-        random, config = self._random, self._config
-        while True:
-            sounds = self._coherent() if random.random() < config.coherent else self._independent()
-            heard = {name: random.random() < config.keep for name in CLASSES}
-            if random.random() < config.single_target:
-                chosen = CLASSES[random.integers(len(CLASSES))]
-                in_target = {name: name == chosen for name in CLASSES}
-                heard[chosen] = True
+        for _ in range(_TRIES):
+            pair = self._fine_pair(random) if random.random() < self._fine_share else self._coarse_pair(random)
+            if _audible(pair.target):
+                return _folded(pair) if random.random() < self.config.mono else pair
+        raise QsepError(f"of {_TRIES} pairs drawn every target was silent: the stems have no sound to learn from")
+
+    def segment(self, name: str, random: np.random.Generator) -> Sound:
+        """Three seconds of one class, audible where the song has any such, (channels, SEGMENT)."""
+        return self._from(self._sources[name], name, random)[0]
+
+    @property
+    def _fine_share(self) -> float:
+        return self.config.fine if any(self._siblings.values()) else 0.0
+
+    def _coarse_pair(self, random: np.random.Generator) -> Pair:
+        config = self.config
+        names = list(config.classes)
+        if len(names) > DRAWN_AT_ONCE:
+            names = [names[i] for i in random.choice(len(names), DRAWN_AT_ONCE, replace=False)]
+        coherent = bool(self._aligned) and random.random() < config.coherent
+        heard = {name: random.random() < config.keep for name in names}
+        single = random.random() < config.single_target
+        chosen = names[int(random.integers(len(names)))]
+        if single:
+            in_target = {name: name == chosen for name in names}
+            heard[chosen] = True
+        else:
+            in_target = {name: random.random() < 0.5 for name in names}
+        song = _draw(self._aligned, random) if coherent else None
+        place, variation = _Place.drawn(random), self._augment.variation(random)
+        target, rest = self._silence(), self._silence()
+        origin = song
+        for name in names:
+            if not heard[name]:
+                continue
+            if song is not None:
+                sound, source = (
+                    self._augment.sound(self._cut(song, name, place, variation.speed), variation),
+                    song,
+                )
             else:
-                in_target = {name: random.random() < 0.5 for name in CLASSES}
-            target = np.zeros(SEGMENT, np.float32)
-            rest = np.zeros(SEGMENT, np.float32)
-            for name in CLASSES:
-                if heard[name]:
-                    group = target if in_target[name] else rest
-                    group += np.float32(random.uniform(*config.gain)) * sounds[name]
-            if np.sqrt(np.mean(target * target)) > SILENT:
-                return target + rest, target
+                sound, source = self._from(self._sources[name], name, random)
+            group = target if in_target[name] else rest
+            group += np.float32(random.uniform(*(config.coherent_gain if coherent else config.gain))) * sound
+            if name == chosen:
+                origin = source
+        if single and origin is not None and random.random() < config.elsewhere:
+            return Pair(target + rest, target, self._elsewhere(chosen, origin, self._sources[chosen], random))
+        return Pair(target + rest, target, target)
 
-    def segment(self, name: str) -> NDArray[np.float32]:
-        """Three seconds of one class from a random song, (SEGMENT,)."""
-        song = self._draw(self._banks[name])
-        return self._cut(song, name, self._start(song, name))
+    def _fine_pair(self, random: np.random.Generator) -> Pair:
+        config = self.config
+        wanted = [name for name, siblings in self._siblings.items() if siblings]
+        name = wanted[int(random.integers(len(wanted)))]
+        sibling = self._siblings[name][int(random.integers(len(self._siblings[name])))]
+        sound, song = self._from(self._fine[name], name, random)
+        target = np.float32(random.uniform(*config.gain)) * sound
+        rest = np.float32(random.uniform(*config.gain)) * self._from(self._fine[sibling], sibling, random)[0]
+        for other in config.classes:
+            if other != _coarse(name) and random.random() < config.keep:
+                rest = rest + np.float32(random.uniform(*config.gain)) * self.segment(other, random)
+        query = target
+        if random.random() < config.elsewhere:
+            query = self._elsewhere(name, song, self._fine[name], random)
+        return Pair(target + rest, target, query)
 
-    def _independent(self) -> dict[str, NDArray[np.float32]]:
-        return {name: self.segment(name) for name in CLASSES}
+    def _elsewhere(
+        self, name: str, song: Song, sources: Sequence[tuple[float, Sequence[Song]]], random: np.random.Generator
+    ) -> Sound:
+        if random.random() < 0.5:
+            sources = [(1.0, [song])]
+        return self._from(sources, name, random)[0]
 
-    def _coherent(self) -> dict[str, NDArray[np.float32]]:
-        song = self._draw(self._aligned)
-        start = self._start(song, CLASSES[0])
-        return {name: self._cut(song, name, start) for name in CLASSES}
+    def _from(
+        self, sources: Sequence[tuple[float, Sequence[Song]]], name: str, random: np.random.Generator
+    ) -> tuple[Sound, Song]:
+        """An augmented sound of a class, audible if a few tries find one, and its song."""
+        for _ in range(8):
+            song = _draw(sources, random)
+            variation = self._augment.variation(random)
+            sound = self._cut(song, name, _Place.drawn(random), variation.speed)
+            if _audible(sound):
+                break
+        return self._augment.sound(sound, variation), song
 
-    def _draw(self, banks: Sequence[tuple[float, Sequence[Song]]]) -> Song:
-        weights = np.array([weight if songs else 0.0 for weight, songs in banks])
-        songs = banks[int(self._random.choice(len(banks), p=weights / weights.sum()))][1]
-        return songs[int(self._random.integers(len(songs)))]
+    def _silence(self) -> Sound:
+        return np.zeros((self.config.channels, SEGMENT), np.float32)
 
-    def _start(self, song: Song, name: str) -> int:
-        return int(self._random.integers(max(1, song.stems[name].shape[1] - SEGMENT + 1)))
+    def _cut(self, song: Song, name: str, place: _Place, speed: float) -> Sound:
+        """SEGMENT samples of a stem played ``speed`` times as fast."""
+        stem = song.of(name)
+        assert stem is not None
+        length = int(np.ceil(SEGMENT * speed)) + 1
+        start = int(place.start * max(0, song.samples - length))
+        piece = stem[:, start : start + length]
+        if piece.shape[1] < length:
+            piece = _longer(piece, length, alone=len(song.stems) == 1)
+        if self.config.channels == 1 and len(piece) > 1:
+            channel = int(place.channel * 3)
+            piece = piece[channel : channel + 1] if channel < 2 else piece.mean(axis=0, keepdims=True)
+        sound = np.divide(piece, 32768, dtype=np.float32)
+        if speed == 1.0:
+            sound = sound[:, :SEGMENT]
+        else:
+            at = np.arange(SEGMENT) * speed
+            sound = np.stack([np.interp(at, np.arange(length), row).astype(np.float32) for row in sound])
+        return np.repeat(sound, self.config.channels, axis=0) if len(sound) < self.config.channels else sound
 
-    def _cut(self, song: Song, name: str, start: int) -> NDArray[np.float32]:
-        stem = song.stems[name]
-        piece = stem[:, start : start + SEGMENT]
-        if piece.shape[1] < SEGMENT:
-            piece = (
-                np.resize(piece, (1, SEGMENT))
-                if piece.shape[0] == 1
-                else np.pad(piece, ((0, 0), (0, SEGMENT - piece.shape[1])))
-            )
-        channel = self._random.integers(-1, stem.shape[0]) if stem.shape[0] > 1 else 0
-        mono = piece.mean(axis=0) if channel < 0 else piece[channel]
-        sound: NDArray[np.float32] = np.divide(mono, 32768, dtype=np.float32)
-        return sound
+
+def _folded(pair: Pair) -> Pair:
+    mono = (each.mean(axis=0, keepdims=True).repeat(len(each), axis=0) for each in vars(pair).values())
+    return Pair(*mono)
+
+
+def _longer(piece: NDArray[np.int16], length: int, alone: bool) -> NDArray[np.int16]:
+    """A stem of its own is repeated; one that belongs to others is followed by silence."""
+    if alone:
+        return np.tile(piece, (1, -(-length // piece.shape[1])))[:, :length]
+    return np.pad(piece, ((0, 0), (0, length - piece.shape[1])))
+
+
+def _holding(banks: Sequence[Bank], names: Sequence[str]) -> list[tuple[float, list[Song]]]:
+    """Weight and songs of each bank that has songs with all of ``names``."""
+    found = [(bank.weight, [s for s in bank.songs if all(s.of(name) is not None for name in names)]) for bank in banks]
+    return [(weight, songs) for weight, songs in found if songs and weight > 0.0]
+
+
+def _draw(sources: Sequence[tuple[float, Sequence[Song]]], random: np.random.Generator) -> Song:
+    weights = np.array([weight for weight, _ in sources])
+    songs = sources[int(random.choice(len(sources), p=weights / weights.sum()))][1]
+    return songs[int(random.integers(len(songs)))]
+
+
+def _coarse(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _audible(sound: Sound) -> bool:
+    return float(np.sqrt(np.mean(np.square(sound)))) > SILENT

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from qsep_live.dsp.grid import HOP, MODEL_RATE, N_FFT, SEGMENT
+from qsep_live.dsp.grid import MODEL_RATE, SEGMENT
 from qsep_live.nets.model import Model
+from qsep_live.nets.patch_unet import PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
+from qsep_live.nets.separator import SeparatorConfig
 from qsep_live.training.data import CLASSES, Bank, Song
 from qsep_live.training.validation import mean_latents, mixture_sdr, sdr, separate, validate
 
 Z = np.zeros(32, np.float32)
-LEAD_IN = N_FFT - HOP
-"""Samples at the start that fewer than four frames of the first kept window cover."""
 
 
 class Constant(torch.nn.Module):
@@ -24,10 +24,12 @@ class Constant(torch.nn.Module):
     def __init__(self, gain: float | None) -> None:
         super().__init__()
         self.gain = gain
+        self.config = SeparatorConfig()
 
     def forward(self, magnitude: Tensor, z: Tensor) -> Tensor:
+        self.heard = magnitude.shape[1]
         gain = float(z[0, 0]) if self.gain is None else self.gain
-        return torch.full_like(magnitude, gain)
+        return torch.full_like(magnitude[:, :1], gain)
 
 
 def masking(gain: float | None) -> Model:
@@ -36,28 +38,37 @@ def masking(gain: float | None) -> Model:
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, count).astype(np.float32)
+    return np.random.default_rng(seed).uniform(-1, 1, (1, count)).astype(np.float32)
 
 
 @pytest.mark.parametrize("count", [5000, SEGMENT, 7 * MODEL_RATE, 7 * MODEL_RATE + 12_345])
-def test_a_mask_of_ones_gives_the_input_back(count: int) -> None:
-    sound = noise(count)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_mask_of_ones_gives_the_input_back(count: int, channels: int) -> None:
+    sound = np.concatenate([noise(count, seed) for seed in range(channels)])
     out = separate(masking(1.0), sound, Z)
     assert out.shape == sound.shape
-    np.testing.assert_allclose(out[LEAD_IN:], sound[LEAD_IN:], atol=1e-5)
-    assert np.abs(out[:LEAD_IN]).max() <= 1.01
+    np.testing.assert_allclose(out, sound, atol=1e-5)
 
 
 def test_a_mask_scales() -> None:
     sound = noise(2 * MODEL_RATE)
-    np.testing.assert_allclose(separate(masking(0.25), sound, Z)[LEAD_IN:], 0.25 * sound[LEAD_IN:], atol=1e-5)
+    np.testing.assert_allclose(separate(masking(0.25), sound, Z), 0.25 * sound, atol=1e-5)
     assert not separate(masking(0.0), sound, Z).any()
 
 
 def test_the_latent_reaches_the_separator() -> None:
     sound, z = noise(MODEL_RATE), Z.copy()
     z[0] = 0.5
-    np.testing.assert_allclose(separate(masking(None), sound, z)[LEAD_IN:], 0.5 * sound[LEAD_IN:], atol=1e-5)
+    np.testing.assert_allclose(separate(masking(None), sound, z), 0.5 * sound, atol=1e-5)
+
+
+@pytest.mark.parametrize("hearing", [1, 2])
+def test_a_network_hears_as_many_channels_as_it_was_made_for(hearing: int) -> None:
+    model = masking(1.0)
+    model.separator.config = PatchUNetConfig(channels=hearing)
+    for given in (1, 2):
+        separate(model, np.repeat(noise(1000), given, axis=0), Z)
+        assert model.separator.heard == hearing  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize(
@@ -71,12 +82,12 @@ def test_sdr_of_a_scaled_copy(estimate: float, decibels: float) -> None:
 def test_sdr_at_the_ends() -> None:
     reference = noise(10_000)
     assert sdr(reference, reference) > 100
-    assert math.isnan(sdr(np.zeros(10_000, np.float32), reference))
+    assert math.isnan(sdr(np.zeros((1, 10_000), np.float32), reference))
     assert sdr(reference, reference + 0.1 * noise(10_000, 1)) == pytest.approx(20.0, abs=0.3)
 
 
 def _levels(**level: float) -> Song:
-    stems = {name: (level[name] * noise(2 * MODEL_RATE, k) * 32767)[None] for k, name in enumerate(CLASSES)}
+    stems = {name: (level[name] * noise(2 * MODEL_RATE, k) * 32767) for k, name in enumerate(CLASSES)}
     return Song("song", {name: stem.astype(np.int16) for name, stem in stems.items()})
 
 

@@ -1,0 +1,150 @@
+"""The state of a run in one safetensors file, written whole or not at all.
+
+A new state is written beside the last one, forced to the disk, and then takes its place: whatever happens in between,
+one of the two is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from qsep_live.errors import QsepError
+from qsep_live.nets.model import Model
+from qsep_live.training.optimiser import load_optimiser, optimiser_tensors
+
+_KEY = "qsep_live_training"
+_SCHEMA = 1
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    step
+        Steps done.
+    seconds
+        Time spent on them.
+    best
+        Highest validation score so far, dB; None before the first validation.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Tensors by name, and the numbers that go with them. What ranks hand to each other."""
+
+    tensors: Mapping[str, Tensor]
+    progress: Progress
+
+
+def take_state(model: Model, averaged: Model, optimiser: torch.optim.Optimizer, progress: Progress) -> State:
+    """Everything that a later run continues from."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, each in (("model", model), ("averaged", averaged)):
+        for name, module in each.modules().items():
+            tensors |= {f"{prefix}.{name}.{key}": value for key, value in module.state_dict().items()}
+    tensors |= {f"adam.{key}": value for key, value in optimiser_tensors(optimiser).items()}
+    return State(tensors, progress)
+
+
+def put_state(state: State, model: Model, averaged: Model, optimiser: torch.optim.Optimizer) -> None:
+    """Continue from ``state``. Raises ValueError where it is of other networks."""
+    try:
+        for prefix, each in (("model", model), ("averaged", averaged)):
+            for name, module in each.modules().items():
+                module.load_state_dict(_below(state.tensors, f"{prefix}.{name}."))
+        load_optimiser(optimiser, _below(state.tensors, "adam."))
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write ``path`` whole or not at all.
+
+    Raises
+    ------
+    QsepError
+        It cannot be written (a full disk, say); what ``path`` held before is kept.
+    """
+    from safetensors.torch import save
+
+    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in state.tensors.items()}
+    words = json.dumps({"schema": _SCHEMA, **asdict(state.progress)})
+    write_whole(path, save(tensors, {_KEY: words}))
+
+
+def load_state(path: Path) -> State:
+    """Read what `save_state` wrote.
+
+    Raises
+    ------
+    QsepError
+        The file is missing, cut off, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            words = json.loads((file.metadata() or {})[_KEY])
+            if words.pop("schema") != _SCHEMA:
+                raise ValueError("a state of another version")
+            return State({key: file.get_tensor(key) for key in file.keys()}, Progress(**words))  # noqa: SIM118
+    except OSError as error:
+        raise QsepError(f"{path}: {error.strerror or error}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise QsepError(
+            f"{path}: not the state of a run ({reason}); remove it to start again, or give another --output"
+        ) from None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``path`` atomically and durably; an error leaves what it held before.
+
+    Raises
+    ------
+    QsepError
+        Names the file and the cause.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    kept = "; what it held before is kept" if path.exists() else ""
+    try:
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise QsepError(f"{path}: could not be written: {error.strerror or error}{kept}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is only durable once its folder is; Windows cannot open one."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
