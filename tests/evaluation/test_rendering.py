@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qsep_live.engine.render import RenderSettings, render
+from qsep_live.evaluation.network import Network
+from qsep_live.evaluation.rendering import Live, rendered, stem_shares
+
+RATE = 22_050
+
+
+class Counted:
+    """A network that is counted."""
+
+    def __init__(self, separate: Any) -> None:
+        self._separate, self.channels, self.calls = separate, separate.channels, 0
+
+    def __call__(self, magnitude: np.ndarray, z: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return self._separate(magnitude, z)
+
+
+class Constant:
+    """A network whose mask is the same everywhere."""
+
+    channels = 1
+
+    def __init__(self, gain: float) -> None:
+        self._gain = gain
+
+    def __call__(self, magnitude: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.full_like(magnitude[0], self._gain)
+
+
+def test_delays_share_windows_and_give_what_the_renderer_gives(network: Network, songs: Any, means: Any) -> None:
+    track, latent = songs[0], means["vocals"]
+    counted = Counted(network.separate)
+    delays = [None, 0.046, 0.2]
+    found = rendered(track.mixture, RATE, counted, latent, delays, Live(period=0.25))
+    together = counted.calls
+    counted.calls = 0
+    for delay in delays:
+        settings = RenderSettings(latent, delay=delay, period=0.25)
+        alone = np.concatenate(list(render([track.mixture], RATE, 2, counted, settings)))
+        assert found[delay].shape == track.mixture.shape
+        np.testing.assert_allclose(found[delay], alone, atol=1e-6)
+    assert together < 0.7 * counted.calls
+
+
+def test_the_live_engine_lets_everything_through_where_the_mask_is_open(songs: Any, means: Any) -> None:
+    mixture = songs[0].mixture
+    found = rendered(mixture, RATE, Constant(1.0), means["bass"], [0.1], Live(0.1, 256))[0.1]
+    np.testing.assert_allclose(found, mixture, atol=1e-4)
+
+
+def test_live_masks_come_a_period_later_than_the_renderers(songs: Any, means: Any) -> None:
+    mixture, period = songs[0].mixture, 0.2
+    firsts = []
+    for live in (Live(period), Live(period, 256)):
+        found = rendered(mixture, RATE, Constant(0.0), means["bass"], [0.05], live)[0.05]
+        firsts.append(np.flatnonzero(np.abs(found).max(axis=1) > 0.01)[-1] / RATE)
+        assert np.abs(found[RATE:]).max() < 1e-4
+    # Until the first mask the dry sound is heard; live it fades within 0.1 s after that, as in the renderer.
+    assert firsts[1] - firsts[0] == pytest.approx(period, abs=0.02)
+
+
+def test_shares_of_stems_add_up_to_what_is_heard(network: Network, songs: Any, means: Any) -> None:
+    track = songs[1]
+    shares = stem_shares(list(track.stems.values()), RATE, network.separate, means["drums"])
+    heard = rendered(track.mixture, RATE, network.separate, means["drums"], [None])[None]
+    assert len(shares) == 4
+    np.testing.assert_allclose(np.sum(shares, axis=0), heard, atol=1e-4)
