@@ -206,7 +206,7 @@ def time_steps(separate: Separate) -> float:
 
     from qsep_live.dsp.grid import BINS, FRAMES
 
-    noise = np.random.default_rng(0).standard_normal((BINS, FRAMES))
+    noise = np.random.default_rng(0).standard_normal((separate.channels, BINS, FRAMES))
     magnitude = np.abs(noise).astype(np.float32)
     z = np.zeros(32, np.float32)
     times = []

@@ -34,6 +34,7 @@ class TimedNetwork:
 
         self._backend = open_backend(model.path, device, threads=threads)
         self.name: str = self._backend.name
+        self.channels = self._backend.channels
         self.calls = 0
         self.seconds = 0.0
 

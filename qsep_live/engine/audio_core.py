@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.engine.gain_field import GainField
-from qsep_live.engine.mask_path import mono_of
+from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mix import MODES, Mixer
 from qsep_live.engine.shared import TIME_BIN, TIMES, Board
 from qsep_live.engine.signal_path import SignalPath
@@ -69,7 +69,7 @@ class AudioCore:
         self._lockstep = lockstep
         self._mixer = Mixer()
         self._input = np.zeros((8192, channels), np.float32)
-        self._mono = np.zeros((8192, 1), np.float32)
+        self._heard = np.zeros((8192, 2), np.float32)
         self._start = signal.position
         self._rate = signal.plan.rate
         self._levels = [0.0, 0.0]
@@ -108,12 +108,10 @@ class AudioCore:
 
     def _separate(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         frames = block.shape[0]
-        if frames > self._mono.shape[0]:
-            self._mono = np.zeros((2 * frames, 1), np.float32)
-        mono = self._mono[:frames]
-        mono_of(block, mono[:, 0])
+        if frames > self._heard.shape[0]:
+            self._heard = np.zeros((2 * frames, 2), np.float32)
         board, control = self._board, self._board.control
-        board.ring.write(mono)
+        board.ring.write(mid_side_of(block, self._heard[:frames]))
         # In lockstep the gains of this block are in already; those that come now are the next one's.
         gains = None if self._lockstep else board.mailbox.collect(self._epoch)
         if gains is not None:

@@ -3,11 +3,13 @@
 The network's bins are the lower half of a 2048-point STFT at 44.1 kHz and the lowest quarter of a 4096-point one at
 88.2 kHz, so those rates are analysed as they are. Any other is converted first; the converter looks 128 samples
 ahead, and the gains are stamped accordingly.
+
+What is heard is the middle and the side; a network of one channel hears the middle alone, and the side is not analysed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,20 @@ from qsep_live.dsp.tape import Tape
 from qsep_live.engine.gain_field import GainFrames
 from qsep_live.errors import QsepError
 
-Separate = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""Magnitudes (BINS, FRAMES) and z to a mask of the same shape."""
+
+class Separate(Protocol):
+    """The network."""
+
+    @property
+    def channels(self) -> int:
+        """What it hears. 1: the middle. 2: the middle and the side."""
+
+    def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Magnitudes (channels, BINS, FRAMES) and z to a mask (BINS, FRAMES)."""
 
 
 class MaskPath:
-    """Keeps the newest window of a mono signal and runs the Separator on it.
+    """Keeps the newest window of a signal's middle and side and runs the Separator on it.
 
     Parameters
     ----------
@@ -46,17 +56,18 @@ class MaskPath:
         else:
             self._factor = 2 if rate > 2 * MODEL_RATE else 1
         self._history_rate = self._factor * MODEL_RATE
-        self._converter = None if rate == self._history_rate else StreamConverter(rate, self._history_rate, channels=1)
+        channels = separate.channels
+        self._converter = None if rate == self._history_rate else StreamConverter(rate, self._history_rate, channels)
         segment = SEGMENT * self._factor
-        self._history = Tape(1, 4 * segment, segment)
+        self._history = Tape(channels, 4 * segment, segment)
         self._received = 0
         # Divided by the factor so that magnitudes are those of the model's own 1024-point window.
         self._window = hann(N_FFT * self._factor) / np.float32(self._factor)
 
-    def push(self, mono: NDArray[np.float32]) -> None:
-        """Append ``mono`` (n,), finite samples."""
-        self._position += mono.shape[0]
-        samples = mono[None]
+    def push(self, heard: NDArray[np.float32]) -> None:
+        """Append ``heard`` (n, 2), middle and side as `mid_side_of` gives them: finite samples."""
+        self._position += heard.shape[0]
+        samples = heard[:, : self._separate.channels].T
         if self._converter is not None:
             samples = self._converter.process(samples)
         self._history.push(samples)
@@ -72,10 +83,10 @@ class MaskPath:
             The mask is not finite; one NaN in it would reach the loudspeakers and stay in the rack.
         """
         factor = self._factor
-        samples = self._history.view(SEGMENT * factor)[0]
-        frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor)[:: HOP * factor]
-        spectrum = np.fft.rfft(frames * self._window)[:, :BINS]
-        magnitude = np.ascontiguousarray(np.abs(spectrum).T, dtype=np.float32)
+        samples = self._history.view(SEGMENT * factor)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor, axis=1)[:, :: HOP * factor]
+        spectrum = np.fft.rfft(frames * self._window)[..., :BINS]
+        magnitude = np.ascontiguousarray(np.abs(spectrum).transpose(0, 2, 1), dtype=np.float32)
         gains = np.ascontiguousarray(self._separate(magnitude, z).T)
         if not np.isfinite(np.sum(gains)):
             raise QsepError("the model's mask is not finite; choose another --device or --model")
@@ -84,7 +95,35 @@ class MaskPath:
         return GainFrames(self._position, first, HOP * factor * ratio, gains)
 
 
-def mono_of(block: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """What the network hears of ``block`` (n, channels): the mean over channels, (n,), `repair`-ed."""
-    mono: NDArray[np.float32] = np.mean(repair(block)[0], axis=1, dtype=np.float32, out=out)
-    return mono
+def mid_side_of(block: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """What a network may hear of a block: its middle and its side.
+
+    The middle is the mean over channels. Channels are pairs of left and right, in order: the side is the sum of the
+    lefts less the sum of the rights, divided by the number of channels, which of two channels is (L−R)/2. A last
+    channel without a partner is in the middle alone; so the side of mono is silent.
+
+    Parameters
+    ----------
+    block
+        (n, channels); it is `repair`-ed.
+    out
+        (n, 2) float32, where to put the result.
+
+    Returns
+    -------
+    ndarray
+        (n, 2) float32: middle, side.
+    """
+    sound, _ = repair(block)
+    channels = sound.shape[1]
+    if out is None:
+        out = np.empty((sound.shape[0], 2), np.float32)
+    out[:] = 0.0
+    middle, side = out[:, 0], out[:, 1]
+    for channel in range(channels):
+        middle += sound[:, channel]
+    for left in range(0, channels - 1, 2):
+        side += sound[:, left]
+        side -= sound[:, left + 1]
+    out /= np.float32(channels)
+    return out

@@ -54,7 +54,7 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
 
 def _warm(separate: Separate) -> float:
     """Run the network on noise until it is warm; the median time of a step, seconds."""
-    magnitude = np.abs(np.random.default_rng(0).standard_normal((BINS, FRAMES))).astype(np.float32)
+    magnitude = np.abs(np.random.default_rng(0).standard_normal((separate.channels, BINS, FRAMES))).astype(np.float32)
     z = np.zeros(32, np.float32)
     times = []
     for _ in range(WARM_STEPS):
@@ -74,7 +74,7 @@ class MaskLoop:
         self._start = self._cursor = 0
         self._steps = self._dropped = 0
         self._last = 0.0
-        self._chunk = np.zeros((1 << 14, 1), np.float32)
+        self._chunk = np.zeros((1 << 14, 2), np.float32)
 
     def run(self) -> None:
         host = HostWatch()
@@ -132,7 +132,7 @@ class MaskLoop:
                 # Overwritten while this process was stopped: silence keeps the time, and masks follow within 3 s.
                 chunk[:] = 0.0
                 self._dropped += chunk.shape[0]
-            path.push(chunk[:, 0])
+            path.push(chunk)
             self._cursor += chunk.shape[0]
         return path
 

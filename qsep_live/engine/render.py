@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
 from qsep_live.engine.gain_field import GainField
-from qsep_live.engine.mask_path import MaskPath, Separate, mono_of
+from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
 from qsep_live.engine.mix import Mixer, Mode
 from qsep_live.engine.signal_path import SignalPath
 
@@ -106,7 +106,7 @@ class Renderer:
 
     def _piece(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         settings = self._settings
-        self._mask.push(mono_of(block))
+        self._mask.push(mid_side_of(block))
         target, dry = self._signal.process(block)
         out = self._mixer.mix(target, dry, settings.mode, settings.wet, settings.gain)
         self.report.repaired = self._signal.counts.repaired

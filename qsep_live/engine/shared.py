@@ -23,7 +23,7 @@ from qsep_live.engine.gain_field import GainFrames
 
 SLOTS = 4
 RING_FRAMES = 1 << 20
-"""Mono samples of history: 11 s at 96 kHz."""
+"""Frames of history, middle and side of each: 11 s at 96 kHz."""
 TIMES = 16384
 """Callback-time histogram: bins of 2 µs, the last for everything longer."""
 TIME_BIN = 2e-6
@@ -190,7 +190,7 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
         "mask": len(MASK),
     }
     specification: list[tuple[str, str, tuple[int, ...]]] = [
-        ("ring", "f4", (RING_FRAMES, 1)),
+        ("ring", "f4", (RING_FRAMES, 2)),
         ("ring.cursors", "i8", (3,)),
         ("gains", "f4", (SLOTS, FRAMES, BINS)),
         ("gains.stamps", "f8", (SLOTS, 5)),

@@ -114,7 +114,7 @@ def _measure(model_path: Path, device: str, backend: str, threads: int, repeats:
     network.warm_up()
     started = time.perf_counter() - start
     random = np.random.default_rng(0)
-    magnitude = np.abs(random.standard_normal((BINS, FRAMES))).astype(np.float32)
+    magnitude = np.abs(random.standard_normal((network.channels, BINS, FRAMES))).astype(np.float32)
     z = random.standard_normal(32).astype(np.float32)
     times = []
     for _ in range(WARM_STEPS + repeats):

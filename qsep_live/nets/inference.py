@@ -8,6 +8,7 @@ Threading: a backend belongs to one thread at a time. ``threads`` is a setting o
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib.util import find_spec
@@ -34,9 +35,19 @@ class Backend(Protocol):
     """Backend and device, for people: ``"openvino cpu"``."""
     fingerprint: str
     """Of the model; latents belong to it."""
+    channels: int
+    """What it hears. 1: the middle (L+R)/2. 2: the middle and the side (L−R)/2."""
 
     def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mask (BINS, FRAMES) in [0, 1], a new array, for magnitudes (BINS, FRAMES) and z (latent,), float32."""
+        """Mask (BINS, FRAMES) in [0, 1], a new array.
+
+        Parameters
+        ----------
+        magnitude
+            (channels, BINS, FRAMES) float32.
+        z
+            (latent,) float32.
+        """
 
     def warm_up(self) -> None:
         """Run once, so that the first real step takes no longer than the others."""
@@ -92,7 +103,7 @@ def open_backend(
 
     loaded = load_model(model) if isinstance(model, Path) else model
     latent = loaded.separator.config.latent
-    return TorchBackend(loaded.separator, latent, loaded.fingerprint, device, threads, graph)
+    return TorchBackend(loaded.separator, loaded.channels, latent, loaded.fingerprint, device, threads, graph)
 
 
 def devices() -> tuple[str, ...]:
@@ -112,19 +123,18 @@ def _openvino(weights: Weights, threads: int, where: str) -> Backend:
         require_shapes(tensors, separator_shapes(config))
     except ValueError as error:
         raise QsepError(f"{where}: weights and hyperparameters do not fit together ({reason(error)})") from None
-    return OpenVinoBackend(tensors, config["input_power"], weights.fingerprint, threads)
+    return OpenVinoBackend(tensors, config, weights.fingerprint, threads)
 
 
 def _weights_of(model: Model) -> Weights:
-    from dataclasses import asdict
-
     from qsep_live.nets.inference_weights import Weights
+    from qsep_live.nets.model import configuration
 
-    config = asdict(model.separator.config)
-    config["widths"] = list(config["widths"])
+    # As a header has it, where a tuple is a list.
+    config = json.loads(json.dumps(configuration(model)))
     state = model.separator.state_dict()
     tensors = {f"separator.{name}": value.detach().float().cpu().numpy() for name, value in state.items()}
-    return Weights({"separator": config}, tensors, model.card, model.fingerprint)
+    return Weights(config, tensors, model.card, model.fingerprint)
 
 
 def _device(device: str) -> str:

@@ -1,31 +1,21 @@
-"""The Separator as an OpenVINO graph, built from numpy weights: the fastest on a CPU, and no torch in the process.
+"""The Separator through OpenVINO: the fastest on a CPU, and no torch in the process.
 
-The graph computes what `Separator.forward` does, with less work:
-
-- biases before an instance norm are left out, for the norm takes the mean away;
-- z planes are folded: three rows of the convolution of constant planes hold every border case, and only how they
-  differ from the middle is added;
-- the last layer, 32 channels to 1, is a poor fit for vector units as a transposed convolution. Its outputs in a tile
-  of 4×4 are 16 channels of an ordinary convolution with stride (2, 4), and depth-to-space lays the tiles out.
+Each network's graph has a module of its own.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError
-from qsep_live.nets.inference_weights import reason
-
-Array = NDArray[np.float32]
-EPSILON = 1e-5
-SLOPE = 0.2
+from qsep_live.nets.inference_weights import PATCHES, reason
+from qsep_live.nets.openvino_ops import Array, import_openvino
+from qsep_live.nets.openvino_patch_unet import build_patch_unet
+from qsep_live.nets.openvino_unet import build_unet
 
 
 class OpenVinoBackend:
@@ -34,19 +24,20 @@ class OpenVinoBackend:
     Parameters
     ----------
     weights
-        Of a `Separator`, by name, as `separator_shapes` says.
-    input_power
-        Its hyperparameter.
+        Of the network, by name, as `separator_shapes` says.
+    config
+        Its hyperparameters, as a checkpoint's header has them.
     fingerprint
         Of the checkpoint.
     threads
         CPU threads to run on.
     """
 
-    def __init__(self, weights: Mapping[str, Array], input_power: float, fingerprint: str, threads: int) -> None:
+    def __init__(self, weights: Mapping[str, Array], config: Mapping[str, Any], fingerprint: str, threads: int) -> None:
         self.name = "openvino cpu"
         self.fingerprint = fingerprint
-        self._latent = weights["first.weight"].shape[1] - 1
+        self.channels: int = config.get("channels", 1)
+        self._latent: int = config["latent"]
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
@@ -57,121 +48,21 @@ class OpenVinoBackend:
         }
         try:
             ov, _ = import_openvino()
-            compiled = ov.Core().compile_model(build_graph(weights, input_power), "CPU", options)
+            graph = build_patch_unet(weights, config) if config.get("kind") == PATCHES else build_unet(weights, config)
+            compiled = ov.Core().compile_model(graph, "CPU", options)
             self._request = compiled.create_infer_request()
         except (ImportError, RuntimeError) as error:
             raise QsepError(f"OpenVINO cannot run the network here ({reason(error)}); choose backend torch") from None
 
     def __call__(self, magnitude: Array, z: Array) -> Array:
-        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (BINS, FRAMES) and z (latent,), float32; a new array."""
-        if magnitude.shape != (BINS, FRAMES) or z.shape != (self._latent,):
-            raise ValueError(
-                f"shapes {magnitude.shape} and {z.shape}, must be ({BINS}, {FRAMES}) and ({self._latent},)"
-            )
+        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (channels, BINS, FRAMES) and z (latent,); a new array."""
+        wanted = (self.channels, BINS, FRAMES), (self._latent,)
+        if (magnitude.shape, z.shape) != wanted:
+            raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
         inputs = [np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(z, np.float32)]
         mask: Array = self._request.infer(inputs)[0]
         return mask
 
     def warm_up(self) -> None:
         """Run once, so that the first real step takes no longer than the others."""
-        self(np.zeros((BINS, FRAMES), np.float32), np.zeros(self._latent, np.float32))
-
-
-def import_openvino() -> tuple[Any, Any]:
-    """The modules openvino and its operations.
-
-    At each import openvino would report to its maker over the network; it does not where that module is missing.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return import_module("openvino"), import_module("openvino.opset13")
-
-
-def build_graph(weights: Mapping[str, Array], input_power: float) -> Any:
-    """An ``openvino.Model``: magnitude (BINS, FRAMES) and z (latent,) to mask (BINS, FRAMES), float32."""
-    ov, op = import_openvino()
-    levels = sum(key.startswith("decoder.") and key.endswith(".weight") for key in weights)
-    first = weights["first.weight"]
-    latent = first.shape[1] - 1
-    magnitude = op.parameter([BINS, FRAMES], np.float32, "magnitude")
-    z = op.parameter([latent], np.float32, "z")
-    z_image = op.reshape(z, [1, latent, 1, 1], False)
-
-    def constant(array: Any) -> Any:
-        return op.constant(np.ascontiguousarray(array, np.float32))
-
-    def conv(x: Any, kernel: Array, stride: tuple[int, int], before: tuple[int, int], after: tuple[int, int]) -> Any:
-        return op.convolution(x, constant(kernel), list(stride), list(before), list(after), [1, 1])
-
-    def linear(name: str) -> Any:
-        y = conv(z_image, weights[f"{name}.weight"][:, :, None, None], (1, 1), (0, 0), (0, 0))
-        bias = weights.get(f"{name}.bias")
-        return y if bias is None else op.add(y, constant(bias[None, :, None, None]))
-
-    def norm(x: Any) -> Any:
-        return op.mvn(x, [2, 3], True, EPSILON, "INSIDE_SQRT")
-
-    def adain(x: Any, level: int) -> Any:
-        return op.add(op.multiply(norm(x), linear(f"adain.{level}.scale")), linear(f"adain.{level}.shift"))
-
-    def leaky(x: Any) -> Any:
-        return op.prelu(x, constant([SLOPE]))
-
-    x = op.reshape(magnitude, [1, 1, BINS, FRAMES], False)
-    if input_power != 1.0:
-        x = op.power(op.add(x, constant(1e-4)), constant(input_power))
-    x = conv(x, first[:, :1], (2, 1), (1, 2), (1, 1))
-    planes = op.broadcast(z_image, [1, latent, 6, FRAMES])
-    rows = conv(planes, first[:, 1:], (2, 1), (1, 2), (1, 1))
-    top, middle, bottom = op.split(rows, 2, 3).outputs()
-    inside = op.slice(middle, [2], [3], [1], [3])
-    edge = np.zeros((1, 1, BINS // 2, 1), np.float32)
-    edge[0, 0, 0] = 1.0
-    x = op.add(x, op.subtract(middle, inside))
-    x = op.add(x, op.multiply(op.subtract(top, middle), constant(edge)))
-    x = op.add(x, op.multiply(op.subtract(bottom, middle), constant(edge[:, :, ::-1])))
-    skips = [leaky(norm(x))]
-    for level in range(levels - 1):
-        skips.append(leaky(norm(conv(skips[-1], weights[f"encoder.{level}.weight"], (2, 2), (1, 1), (1, 1)))))
-
-    x = skips.pop()
-    for level in range(levels):
-        if level:
-            x = op.concat([x, skips.pop()], 1)
-        kernel = weights[f"decoder.{level}.weight"]
-        if level < levels - 1:
-            x = leaky(adain(_deconv(op, x, constant(kernel), [2, 2]), level))
-        elif f"adain.{level}.scale.weight" in weights:
-            # The norm is over one frame more than the mask has, as in training.
-            x = op.slice(adain(_deconv(op, x, constant(kernel), [2, 1]), level), [0], [FRAMES], [1], [3])
-        else:
-            x = conv(x, tiled_kernel(kernel), (2, 4), (1, 2), (1, 1))
-            x = op.add(x, constant(weights[f"decoder.{level}.bias"].reshape(1, 1, 1, 1)))
-            x = op.depth_to_space(x, "depth_first", 4)
-    return ov.Model([op.reshape(op.sigmoid(x), [BINS, FRAMES], False)], [magnitude, z])
-
-
-def tiled_kernel(kernel: Array) -> Array:
-    """A convolution of stride (2, 4) whose 16 channels are 4×4 tiles of the last layer's output.
-
-    Parameters
-    ----------
-    kernel
-        (channels, 1, 4, 4), of a transposed convolution with stride (2, 1) and padding 1.
-
-    Returns
-    -------
-    ndarray
-        (16, channels, 4, 7), for padding (1, 1) along bins and (2, 1) along frames.
-    """
-    tiled = np.zeros((4, 4, kernel.shape[0], 4, 7), np.float32)
-    for row, column, tap_row, tap_column in np.ndindex(4, 4, 4, 7):
-        # The deconvolution's tap that leads from this input of the tile to this output.
-        source_row = row + 1 - 2 * (tap_row - 1)
-        source_column = column + 1 - (tap_column - 2)
-        if 0 <= source_row < 4 and 0 <= source_column < 4:
-            tiled[row, column, :, tap_row, tap_column] = kernel[:, 0, source_row, source_column]
-    return tiled.reshape(16, -1, 4, 7)
-
-
-def _deconv(op: Any, x: Any, kernel: Any, stride: list[int]) -> Any:
-    return op.convolution_backprop_data(x, kernel, stride, pads_begin=[1, 1], pads_end=[1, 1], dilations=[1, 1])
+        self(np.zeros((self.channels, BINS, FRAMES), np.float32), np.zeros(self._latent, np.float32))

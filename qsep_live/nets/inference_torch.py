@@ -16,12 +16,15 @@ GRAPH_WARM_STEPS = 3
 
 
 class TorchBackend:
-    """Runs any module of the Separator's signature. Threading: one thread at a time.
+    """Runs any module of the Separators' signature. Threading: one thread at a time.
 
     Parameters
     ----------
     separator
-        Magnitude (1, 1, BINS, FRAMES) and z (1, latent) to a mask; copied, so that the caller's stays where it is.
+        Magnitude (1, channels, BINS, FRAMES) and z (1, latent) to a mask; copied, so that the caller's stays where it
+        is.
+    channels
+        What it hears.
     latent
         Size of z.
     fingerprint
@@ -35,14 +38,22 @@ class TorchBackend:
     """
 
     def __init__(
-        self, separator: nn.Module, latent: int, fingerprint: str, device: str, threads: int, graph: bool
+        self,
+        separator: nn.Module,
+        channels: int,
+        latent: int,
+        fingerprint: str,
+        device: str,
+        threads: int,
+        graph: bool,
     ) -> None:
         torch.set_num_threads(threads)
         cuda = device == "cuda"
         self.name = f"torch {device}" + (" graph" if cuda and graph else "")
         self.fingerprint = fingerprint
+        self.channels = channels
         self._separator = copy.deepcopy(separator).to(device).eval().requires_grad_(False)
-        self._magnitude = torch.zeros(1, 1, BINS, FRAMES, device=device)
+        self._magnitude = torch.zeros(1, channels, BINS, FRAMES, device=device)
         self._z = torch.zeros(1, latent, device=device)
         # Convolutions are normed at once and magnitudes stay below 512, so float16 has the range; its mask is finer
         # than bfloat16's. Casts are not cached: a graph would keep the cache's memory.
@@ -54,15 +65,15 @@ class TorchBackend:
                 self._record()
 
     def __call__(self, magnitude: Array, z: Array) -> Array:
-        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (BINS, FRAMES) and z (latent,), float32; a new array."""
-        wanted = self._magnitude.shape[2:], self._z.shape[1:]
+        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (channels, BINS, FRAMES) and z (latent,); a new array."""
+        wanted = self._magnitude.shape[1:], self._z.shape[1:]
         if (magnitude.shape, z.shape) != wanted:
             fixed = "" if self._graph is None else "; the CUDA graph was recorded for these alone"
             raise ValueError(
                 f"shapes {magnitude.shape} and {z.shape}, must be {tuple(wanted[0])} and {tuple(wanted[1])}{fixed}"
             )
         with torch.inference_mode():
-            self._magnitude[0, 0].copy_(torch.from_numpy(np.ascontiguousarray(magnitude, np.float32)))
+            self._magnitude[0].copy_(torch.from_numpy(np.ascontiguousarray(magnitude, np.float32)))
             self._z[0].copy_(torch.from_numpy(np.ascontiguousarray(z, np.float32)))
             if self._graph is None:
                 mask = self._run()
@@ -74,7 +85,7 @@ class TorchBackend:
 
     def warm_up(self) -> None:
         """Run once, so that the first real step takes no longer than the others."""
-        self(np.zeros(self._magnitude.shape[2:], np.float32), np.zeros(self._z.shape[1:], np.float32))
+        self(np.zeros(self._magnitude.shape[1:], np.float32), np.zeros(self._z.shape[1:], np.float32))
 
     def _run(self) -> Tensor:
         with self._cast:

@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError
 from qsep_live.nets.header import read_header
 
+PATCHES = "patch-unet"
+"""The ``kind`` of a `PatchUNet` in a header; a `Separator` has none."""
 MAX_BYTES = 1 << 30
 MAX_SIZE = 4096
 MAX_LAYERS = 8
@@ -93,13 +96,17 @@ def digest(config: Mapping[str, Any], raw: Mapping[str, Raw]) -> str:
 
 
 def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of `Separator`, from its hyperparameters.
+    """Name and shape of every weight of a `Separator` or a `PatchUNet`, from its hyperparameters.
 
     Raises
     ------
     ValueError
-        They are not those of `Separator`.
+        They are of neither, or do not fit the model's grid.
     """
+    return _patch_unet_shapes(config) if config.get("kind") == PATCHES else _unet_shapes(config)
+
+
+def _unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     kinds: dict[str, tuple[type, ...]] = {
         "widths": (list,),
         "latent": (int,),
@@ -107,8 +114,7 @@ def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "final_adain": (bool,),
         "adain_offset": (bool,),
     }
-    if set(config) != set(kinds) or not all(type(config[key]) in kind for key, kind in kinds.items()):
-        raise ValueError(f"the Separator's hyperparameters are {', '.join(kinds)}")
+    _require_kinds(config, kinds, "the Separator's")
     widths, latent = config["widths"], config["latent"]
     last = len(widths) - 1
     shapes: dict[str, tuple[int, ...]] = {
@@ -127,6 +133,60 @@ def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             if config["adain_offset"]:
                 shapes[f"adain.{level}.{name}.bias"] = (before,)
     return shapes
+
+
+def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    kinds: dict[str, tuple[type, ...]] = {
+        "kind": (str,),
+        "widths": (list,),
+        "patch": (list,),
+        "channels": (int,),
+        "latent": (int,),
+        "input_power": (float, int),
+        "squeeze": (int,),
+    }
+    _require_kinds(config, kinds, "PatchUNet's")
+    widths, patch, channels, latent = config["widths"], config["patch"], config["channels"], config["latent"]
+    if channels not in (1, 2):
+        raise ValueError(f"channels is {channels}, must be 1 or 2")
+    halved = 1 << (len(widths) - 1)
+    if len(patch) != 2 or BINS % (patch[0] * halved) or FRAMES % (patch[1] * halved):
+        raise ValueError(f"patches {patch} at {len(widths)} levels do not divide {BINS} bins and {FRAMES} frames")
+    rows, size = BINS // patch[0], patch[0] * patch[1]
+    shapes: dict[str, tuple[int, ...]] = {
+        "scale": (BINS, 1),
+        "shift": (BINS, 1),
+        "place": (widths[0], rows, 1),
+        "stem.weight": (widths[0], channels * size, 3, 3),
+        "stem.bias": (widths[0],),
+        "head.weight": (size, widths[0], 3, 3),
+        "head.bias": (size,),
+    }
+    last = len(widths) - 1
+    for level, width in enumerate(widths):
+        narrow = max(8, (rows >> level) // config["squeeze"])
+        for name in (f"encoder.{level}", f"decoder.{last - level}"):
+            shapes |= {
+                f"{name}.conv.weight": (width, width, 3, 3),
+                f"{name}.norm.weight": (width,),
+                f"{name}.norm.bias": (width,),
+                f"{name}.dense.weight": (narrow, rows >> level),
+                f"{name}.dense.bias": (narrow,),
+                f"{name}.spread.weight": (rows >> level, narrow),
+                f"{name}.spread.bias": (rows >> level,),
+            }
+        film = f"decoder.{last - level}.film"
+        shapes |= {f"{film}.weight": (2 * width, latent), f"{film}.bias": (2 * width,)}
+    for level, (fine, coarse) in enumerate(itertools.pairwise(widths)):
+        up = f"up.{last - 1 - level}"
+        shapes |= {f"down.{level}.weight": (coarse, fine, 2, 2), f"down.{level}.bias": (coarse,)}
+        shapes |= {f"{up}.weight": (coarse, fine, 2, 2), f"{up}.bias": (fine,)}
+    return shapes
+
+
+def _require_kinds(config: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], whose: str) -> None:
+    if set(config) != set(kinds) or not all(type(config[key]) in kind for key, kind in kinds.items()):
+        raise ValueError(f"{whose} hyperparameters are {', '.join(kinds)}")
 
 
 def require_shapes(tensors: Mapping[str, NDArray[np.float32]], shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -170,7 +230,7 @@ def _checked(config: Any) -> dict[str, dict[str, Any]]:
 def _sensible(value: Any) -> bool:
     if isinstance(value, list):
         return 1 <= len(value) <= MAX_LAYERS and all(type(size) is int and _sensible(size) for size in value)
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value == PATCHES:
         return True
     if isinstance(value, int):
         return 1 <= value <= MAX_SIZE

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from qsep_live.audio.stream import StreamTimes
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mask_process import MaskLoop
 from qsep_live.engine.mix import MODES, Mode
 from qsep_live.engine.render import RenderSettings, render
@@ -19,9 +21,23 @@ from qsep_live.engine.signal_path import SignalPath
 TIMES = StreamTimes(0.0, 0.0, 0.0)
 
 
-def wiener(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
-    power = shown**2
-    return power / (power + (1.0 + z[0]) * power.mean(axis=1, keepdims=True) + 1e-9)
+class Wiener:
+    """A mask of the middle, or of how much louder than the side it is."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        power = shown**2
+        rest = power[1] if self.channels == 2 else power[0].mean(axis=1, keepdims=True)
+        return power[0] / (power[0] + (1.0 + z[0]) * rest + 1e-9)
+
+
+class Shut:
+    channels = 1
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.zeros_like(shown[0])
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
@@ -53,12 +69,14 @@ def play(core: AudioCore, sound: np.ndarray, block: int) -> np.ndarray:
     return heard
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 @pytest.mark.parametrize(("block", "mode"), [(256, "isolate"), (1000, "remove"), (5000, "balance")])
-def test_in_lockstep_live_is_the_offline_render(board: Board, rate: int, block: int, mode: Mode) -> None:
+def test_in_lockstep_live_is_the_offline_render(board: Board, rate: int, block: int, mode: Mode, channels: int) -> None:
     """The mask loop in a thread of its own, over the same shared memory as in a session."""
     delay, step = 0.06, 3000
-    board.ring.write(np.ones((777, 1), np.float32))
+    board.ring.write(np.ones((777, 2), np.float32))
+    wiener = Wiener(channels)
     board.control.publish(mode=MODES.index(mode), gain=-3.0)
     board.control.refresh()
     core = open_core(board, rate, delay, step)
@@ -101,14 +119,30 @@ def test_what_happened_is_on_the_board(board: Board) -> None:
     assert audio["level_out"] == pytest.approx(0.25, rel=0.05)
     assert board.times.sum() == 16
     assert board.ring.written == 4096
-    mono = np.empty((4096, 1), np.float32)
-    assert board.ring.at(4096, mono)
-    assert [mono[k, 0] for k in (999, 1000, 2000)] == [0.25, 0.125, 0.125]
+    heard = np.empty((4096, 2), np.float32)
+    assert board.ring.at(4096, heard)
+    assert heard[[999, 1000, 2000]].tolist() == [[0.25, 0.0], [0.125, -0.125], [0.125, 0.125]]
+
+
+def test_a_block_takes_no_new_array_to_be_heard(board: Board) -> None:
+    core = open_core(board, 44_100, 0.025)
+    block = noise(512)
+    play(core, block, 512)
+    kept = core._heard
+    tracemalloc.start()
+    try:
+        mid_side_of(block, kept[:512])
+        peak = tracemalloc.get_traced_memory()[1]
+        play(core, block, 512)
+    finally:
+        tracemalloc.stop()
+    assert core._heard is kept
+    assert peak < block.nbytes // 2
 
 
 def test_a_mask_from_the_board_is_used_and_its_age_told(board: Board) -> None:
     core = open_core(board, 44_100, 0.025)
-    loop = MaskLoop(board, lambda shown, z: np.zeros_like(shown))
+    loop = MaskLoop(board, Shut())
     sound = noise(44_100)
     heard = np.zeros_like(sound)
     for start in range(0, len(sound), 441):

@@ -77,8 +77,17 @@ def mixed() -> tuple[Process, None]:
     return lambda block: mixer.mix(*signal.process(block), "isolate", 0.5, 0.0), None
 
 
+class Open:
+    """A network that lets everything pass."""
+
+    channels = 2
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.ones_like(shown[0])
+
+
 def renderer() -> tuple[Process, None]:
-    made = Renderer(8000, 2, lambda shown, z: np.ones_like(shown), RenderSettings(np.zeros(32, np.float32), delay=0.1))
+    made = Renderer(8000, 2, Open(), RenderSettings(np.zeros(32, np.float32), delay=0.1))
     return made.process, None
 
 

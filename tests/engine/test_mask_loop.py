@@ -17,12 +17,14 @@ WINDOW = 2 * SEGMENT
 class Network:
     """Stands in for the Separator: cheap, and keeps what it was asked."""
 
+    channels = 2
+
     def __init__(self) -> None:
         self.asked: list[tuple[np.ndarray, np.ndarray]] = []
 
     def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
         self.asked.append((shown, z))
-        return shown / (1.0 + shown)
+        return shown[0] / (1.0 + shown[1])
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def board() -> Iterator[Board]:
 
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 1)).astype(np.float32)
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
 
 
 def open_stream(board: Board, epoch: int = 1, rate: int = RATE, lockstep: int = 0) -> None:
@@ -64,7 +66,7 @@ def test_gains_are_those_of_the_mask_path(board: Board) -> None:
     for piece in np.array_split(sound, 4):
         write(board, piece)
         assert loop.step()
-        expected.push(piece[:, 0])
+        expected.push(piece)
         wanted = expected.step(np.zeros(32, np.float32))
         got = board.mailbox.collect(1)
         assert got is not None
@@ -102,15 +104,15 @@ def test_a_new_stream_starts_from_silence_at_its_own_position_and_rate(board: Bo
     open_stream(board)
     write(board, noise(140_000))
     assert loop.step()
-    assert network.asked[-1][0][:, 0].any()
+    assert network.asked[-1][0][..., 0].any()
     open_stream(board, epoch=2, rate=22_050)
     write(board, noise(10_000))
     assert loop.step()
     assert board.mailbox.collect(2) is not None
     shown = network.asked[-1][0]
     heard = 10_000 // 256
-    assert not shown[:, : FRAMES - heard - 5].any(), "the old stream must not be heard in the new one"
-    assert shown[:, -heard:].any(axis=0).all()
+    assert not shown[..., : FRAMES - heard - 5].any(), "the old stream must not be heard in the new one"
+    assert shown[..., -heard:].any(axis=1).all()
     board.mask.refresh()
     assert (board.mask["end"], board.mask["epoch"], board.mask["dropped"]) == (150_000, 2, 0)
 
@@ -147,7 +149,7 @@ def test_stale_work_is_dropped_and_counted_not_queued(board: Board) -> None:
     assert board.mask["end"] == 1000 + len(sound)
     assert len(sound) - 1.1 * WINDOW < board.mask["dropped"] <= len(sound) - WINDOW
     fresh = MaskPath(RATE, Network())
-    fresh.push(sound[-WINDOW:, 0])
+    fresh.push(sound[-WINDOW:])
     got = board.mailbox.collect(1)
     assert got is not None
     np.testing.assert_allclose(got.gains, fresh.step(np.zeros(32, np.float32)).gains, atol=1e-5)
@@ -160,7 +162,7 @@ def test_after_a_drop_the_window_is_full(board: Board, rate: int) -> None:
     open_stream(board, rate=rate)
     write(board, noise(min(RING_FRAMES - 1, 8 * rate)))
     assert loop.step()
-    assert network.asked[-1][0].any(axis=0).all(), "sound in every frame"
+    assert network.asked[-1][0].any(axis=1).all(), "sound in every frame"
 
 
 def test_a_mask_process_that_starts_late_joins_without_calling_the_past_dropped(board: Board) -> None:
@@ -172,7 +174,7 @@ def test_a_mask_process_that_starts_late_joins_without_calling_the_past_dropped(
     board.mask.refresh()
     assert board.mask["dropped"] == 0
     fresh = MaskPath(RATE, Network())
-    fresh.push(sound[-WINDOW:, 0])
+    fresh.push(sound[-WINDOW:])
     got = board.mailbox.collect(1)
     assert got is not None
     np.testing.assert_allclose(got.gains, fresh.step(np.zeros(32, np.float32)).gains, atol=1e-5)
@@ -193,7 +195,7 @@ def test_in_lockstep_every_multiple_of_the_step_gets_its_mask(board: Board, rate
         for part in np.array_split(piece, 3):
             assert not loop.step(), "before the grid position there is nothing to do"
             write(board, part)
-            expected.push(part[:, 0])
+            expected.push(part)
         assert loop.step()
         got = board.mailbox.collect(1)
         assert got is not None
@@ -223,5 +225,5 @@ def test_run_beats_and_stops_when_told(board: Board) -> None:
 
 
 def test_the_stand_in_is_a_mask() -> None:
-    assert Network()(np.ones((BINS, FRAMES), np.float32), np.zeros(32, np.float32)).max() <= 1.0
+    assert Network()(np.ones((2, BINS, FRAMES), np.float32), np.zeros(32, np.float32)).max() <= 1.0
     assert pytest.approx(WINDOW / RATE) == SEGMENT / MODEL_RATE

@@ -6,19 +6,27 @@ import torch
 
 from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
 from qsep_live.engine.gain_field import GainFrames
-from qsep_live.engine.mask_path import MaskPath, mono_of
+from qsep_live.engine.mask_path import MaskPath, mid_side_of
 from qsep_live.errors import QsepError
-from qsep_live.nets.spectrogram import magnitude
+from qsep_live.nets.spectrogram import magnitude, mid_side
 
 Z = np.arange(32, dtype=np.float32)
 
 
 class Ears:
-    """Keeps what the network is shown, and gives the magnitudes back as gains."""
+    """Keeps what the network is shown, and gives the middle's magnitudes back as gains."""
+
+    def __init__(self, channels: int = 1, mask: np.ndarray | None = None) -> None:
+        self.channels, self._mask = channels, mask
 
     def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
         self.magnitude, self.z = shown.copy(), z
-        return shown
+        return shown[0] if self._mask is None else self._mask
+
+
+def both(middle: np.ndarray) -> np.ndarray:
+    """A middle with a silent side, (n, 2)."""
+    return np.stack([middle, np.zeros_like(middle)], axis=1)
 
 
 def chord(rate: int, seconds: float, seed: int = 0) -> np.ndarray:
@@ -33,13 +41,14 @@ def chord(rate: int, seconds: float, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [22_050, 44_100, 88_200])
 def test_magnitudes_are_those_of_the_models_own_stft(rate: int) -> None:
-    ears = Ears()
+    ears = Ears(2)
     path = MaskPath(rate, ears)
     seconds = 2 * SEGMENT / MODEL_RATE
-    path.push(chord(rate, seconds))
+    path.push(mid_side_of(np.stack([chord(rate, seconds, seed) for seed in (0, 1)], axis=1)))
     path.step(Z)
-    reference = magnitude(torch.from_numpy(chord(MODEL_RATE, seconds)[-SEGMENT:])[None])[0, 0].numpy()
-    assert ears.magnitude.shape == (BINS, FRAMES)
+    stereo = np.stack([chord(MODEL_RATE, seconds, seed)[-SEGMENT:] for seed in (0, 1)])
+    reference = mid_side(torch.from_numpy(stereo)[None])[0].abs().numpy()
+    assert ears.magnitude.shape == (2, BINS, FRAMES)
     assert ears.magnitude.dtype == np.float32
     assert ears.magnitude.flags.c_contiguous
     np.testing.assert_allclose(ears.magnitude, reference, atol=2e-3 * reference.max())
@@ -53,12 +62,12 @@ def test_converted_rates_show_the_same_sound_at_the_stamped_times(rate: int) -> 
     path = MaskPath(rate, ears)
     seconds = 7.0
     for piece in np.array_split(chord(rate, seconds), 50):
-        path.push(piece)
+        path.push(both(piece))
     frames = path.step(Z)
     start = frames.first / rate * MODEL_RATE - N_FFT / 2
     sound = chord(MODEL_RATE, seconds)
     reference = magnitude(torch.from_numpy(sound[round(start) :][:SEGMENT])[None])[0, 0].numpy()
-    error = np.abs(ears.magnitude[:400] - reference[:400])
+    error = np.abs(ears.magnitude[0, :400] - reference[:400])
     assert error.max() < 0.02 * reference.max()
 
 
@@ -71,7 +80,7 @@ def test_a_click_shows_at_its_time(rate: int, position: int) -> None:
     click = int(3.7 * rate)
     sound[click] = 1.0
     for start in range(0, len(sound), 777):
-        path.push(sound[start : start + 777])
+        path.push(both(sound[start : start + 777]))
     frames = path.step(Z)
     assert frames.end == position + len(sound)
     assert frames.spacing == pytest.approx(HOP * rate / MODEL_RATE)
@@ -84,7 +93,7 @@ def test_a_click_shows_at_its_time(rate: int, position: int) -> None:
 @pytest.mark.parametrize(("rate", "held_back"), [(22_050, 0), (44_100, 0), (88_200, 0), (48_000, 128), (8000, 128)])
 def test_the_newest_sample_is_at_the_right_edge(rate: int, held_back: int) -> None:
     path = MaskPath(rate, Ears())
-    path.push(np.zeros(rate + 321, np.float32))
+    path.push(np.zeros((rate + 321, 2), np.float32))
     frames = path.step(Z)
     right_edge = frames.first + (FRAMES - 1) * frames.spacing + N_FFT / 2 * rate / MODEL_RATE
     assert -1e-6 <= frames.end - right_edge <= held_back + 1e-6
@@ -94,7 +103,7 @@ def test_the_newest_sample_is_at_the_right_edge(rate: int, held_back: int) -> No
 def test_the_stamps_do_not_drift() -> None:
     """Two and a half minutes, converted: a drift of a ten-thousandth would be 120 samples more."""
     path = MaskPath(8000, Ears())
-    silence = np.zeros(80_000, np.float32)
+    silence = np.zeros((80_000, 2), np.float32)
     for _ in range(15):
         path.push(silence)
     frames = path.step(Z)
@@ -108,9 +117,9 @@ def test_before_the_first_sample_there_is_silence() -> None:
     first = path.step(Z)
     assert not ears.magnitude.any()
     assert first.end == 1000
-    path.push(np.ones(44_100, np.float32))
+    path.push(np.ones((44_100, 2), np.float32))
     path.step(Z)
-    heard = ears.magnitude.sum(axis=0) > 0
+    heard = ears.magnitude[0].sum(axis=0) > 0
     assert not heard[: FRAMES - 44_100 // 512 - 4].any()
     assert heard[-44_100 // 512 :].all()
 
@@ -121,7 +130,7 @@ def test_any_chunking_gives_the_same_gains() -> None:
     for size in (64, 1000, 100_000):
         path = MaskPath(48_000, Ears())
         for start in range(0, len(sound), size):
-            path.push(sound[start : start + size])
+            path.push(both(sound[start : start + size]))
         found.append(path.step(Z))
     for frames in found[1:]:
         assert frames.end == found[0].end
@@ -133,7 +142,7 @@ def test_any_chunking_gives_the_same_gains() -> None:
 
 def test_gains_are_the_networks_frame_by_frame() -> None:
     mask = np.random.default_rng(0).random((BINS, FRAMES)).astype(np.float32)
-    frames = MaskPath(44_100, lambda shown, z: mask).step(Z)
+    frames = MaskPath(44_100, Ears(mask=mask)).step(Z)
     np.testing.assert_array_equal(frames.gains, mask.T)
     assert frames.gains.shape == (FRAMES, BINS)
 
@@ -143,15 +152,71 @@ def test_a_mask_that_is_not_finite_is_an_error_not_a_sound(bad: float) -> None:
     mask = np.ones((BINS, FRAMES), np.float32)
     mask[100, 200] = bad
     with pytest.raises(QsepError, match="mask is not finite"):
-        MaskPath(44_100, lambda shown, z: mask).step(Z)
+        MaskPath(44_100, Ears(mask=mask)).step(Z)
 
 
-def test_the_network_hears_the_mean_of_the_channels() -> None:
-    block = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
-    np.testing.assert_allclose(mono_of(block), block.mean(axis=1), atol=1e-6)
-    out = np.zeros(64, np.float32)
-    assert mono_of(block, out) is out
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_left_and_right_swapped_look_the_same(rate: int) -> None:
+    stereo = np.stack([chord(rate, 4.0, seed) for seed in (0, 1)], axis=1)
+    shown = []
+    for sound in (stereo, stereo[:, ::-1]):
+        ears = Ears(2)
+        path = MaskPath(rate, ears)
+        path.push(mid_side_of(np.ascontiguousarray(sound)))
+        path.step(Z)
+        shown.append(ears.magnitude)
+    np.testing.assert_allclose(shown[0], shown[1], atol=1e-4)
+    assert shown[0][1].max() > 1.0
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_the_middle_is_the_same_to_a_network_that_hears_the_side_too(rate: int) -> None:
+    stereo = mid_side_of(np.stack([chord(rate, 4.0, seed) for seed in (0, 1)], axis=1))
+    shown = []
+    for channels in (1, 2):
+        ears = Ears(channels)
+        path = MaskPath(rate, ears)
+        path.push(stereo)
+        path.step(Z)
+        shown.append(ears.magnitude)
+    np.testing.assert_array_equal(shown[0][0], shown[1][0])
+
+
+def random_block(channels: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((64, channels)).astype(np.float32)
+
+
+def test_of_two_channels_half_the_sum_and_half_the_difference_are_heard() -> None:
+    block = random_block(2)
+    found = mid_side_of(block)
+    assert (found.shape, found.dtype) == ((64, 2), np.float32)
+    np.testing.assert_array_equal(found[:, 0], (block[:, 0] + block[:, 1]) / 2)
+    np.testing.assert_array_equal(found[:, 1], (block[:, 0] - block[:, 1]) / 2)
+
+
+def test_mono_is_two_equal_channels() -> None:
+    block = random_block(1)
+    found = mid_side_of(block)
+    np.testing.assert_array_equal(found, mid_side_of(np.repeat(block, 2, axis=1)))
+    np.testing.assert_array_equal(found[:, :1], block)
+    assert not found[:, 1].any()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8])
+def test_the_middle_is_the_mean_and_the_side_is_of_pairs(channels: int) -> None:
+    block = random_block(channels)
+    found = mid_side_of(block)
+    np.testing.assert_allclose(found[:, 0], block.mean(axis=1), atol=1e-6)
+    pairs = block[:, : channels // 2 * 2]
+    side = (pairs[:, ::2].sum(axis=1) - pairs[:, 1::2].sum(axis=1)) / channels
+    np.testing.assert_allclose(found[:, 1], side, atol=1e-6)
+
+
+def test_what_is_heard_is_repaired_and_put_where_it_is_wanted() -> None:
+    block, out = random_block(8), np.ones((64, 2), np.float32)
+    assert mid_side_of(block, out) is out
+    np.testing.assert_array_equal(out, mid_side_of(block))
     block[5, 3], block[6, :] = np.nan, [np.inf, -np.inf] * 4
     clean = block.copy()
     clean[5, 3], clean[6] = 0.0, 0.0
-    np.testing.assert_allclose(mono_of(block), clean.mean(axis=1), atol=1e-6)
+    np.testing.assert_array_equal(mid_side_of(block), mid_side_of(clean))

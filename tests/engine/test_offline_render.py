@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,18 +17,31 @@ from qsep_live.errors import UsageError
 Z = np.zeros(32, np.float32)
 
 
-def ones(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return np.ones_like(shown)
+@dataclass(frozen=True)
+class Network:
+    """A mask as a function of what is shown, (channels, BINS, FRAMES)."""
+
+    answer: Callable[[np.ndarray], np.ndarray]
+    channels: int = 1
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return self.answer(shown)
 
 
-def zeros(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
-    return np.zeros_like(shown)
-
-
-def wiener(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """A mask that depends on the sound: what is loud passes."""
-    power = shown**2
+def what_is_loud(shown: np.ndarray) -> np.ndarray:
+    power = shown[0] ** 2
     return power / (power + power.mean(axis=1, keepdims=True) + 1e-9)
+
+
+def what_is_centred(shown: np.ndarray) -> np.ndarray:
+    middle, side = shown**2
+    return middle / (middle + side + 1e-9)
+
+
+ones = Network(lambda shown: np.ones_like(shown[0]))
+zeros = Network(lambda shown: np.zeros_like(shown[0]))
+wiener = Network(what_is_loud)
+centred = Network(what_is_centred, channels=2)
 
 
 def noise(count: int, channels: int = 2, seed: int = 0) -> np.ndarray:
@@ -139,6 +153,42 @@ def test_channels_keep_their_own_sound() -> None:
     np.testing.assert_allclose(swapped[:, ::-1], out, atol=1e-5)
 
 
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize("delay", [None, 0.3])
+def test_a_network_that_hears_the_side_tells_the_centre_from_one_side(rate: int, delay: float | None) -> None:
+    """A tone in both channels and another on the left: middle and side of the second are equally loud."""
+    time = np.arange(3 * rate) / rate
+    both, left = (0.3 * np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (400.0, 3000.0))
+    sound = np.stack([both + left, both], axis=1)
+    out = rendered(sound, centred, rate, delay=delay)[rate : 2 * rate]
+    for tone, channel, wanted in ((both, 0, 1.0), (both, 1, 1.0), (left, 0, 0.5)):
+        part = tone[rate : 2 * rate]
+        assert np.vdot(out[:, channel], part) / np.vdot(part, part) == pytest.approx(wanted, abs=0.02)
+
+
+@pytest.mark.parametrize("delay", [None, 0.06])
+def test_left_and_right_swapped_come_out_swapped(delay: float | None) -> None:
+    sound = noise(40_000)
+    out = rendered(sound, centred, delay=delay)
+    swapped = rendered(np.ascontiguousarray(sound[:, ::-1]), centred, delay=delay)
+    np.testing.assert_allclose(swapped[:, ::-1], out, atol=1e-5)
+    assert np.abs(out - sound).max() > 0.05
+
+
+@pytest.mark.parametrize("network", [wiener, centred], ids=["hears the middle", "hears both"])
+def test_mono_is_stereo_of_equal_channels(network: Network) -> None:
+    sound = noise(40_000, 1)
+    mono = rendered(sound, network)
+    stereo = rendered(np.repeat(sound, 2, axis=1), network)
+    np.testing.assert_allclose(stereo, np.repeat(mono, 2, axis=1), atol=1e-6)
+
+
+def test_a_network_that_hears_the_middle_knows_nothing_of_the_side() -> None:
+    sound = noise(40_000)
+    middle = np.repeat(sound.mean(axis=1, keepdims=True), 2, axis=1)
+    np.testing.assert_allclose(rendered(sound, wiener).mean(axis=1), rendered(middle, wiener).mean(axis=1), atol=1e-5)
+
+
 def test_bad_samples_are_repaired_and_reported() -> None:
     sound = noise(30_000)
     sound[1000, 0], sound[2000, 1] = np.nan, -np.inf
@@ -152,13 +202,13 @@ def test_bad_samples_are_repaired_and_reported() -> None:
 def test_every_gain_is_taken_from_the_middle_of_its_window(rate: int) -> None:
     """A mask that is open in the middle half of its window alone, and shut at both ends, is always open."""
 
-    def middle(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+    def middle(shown: np.ndarray) -> np.ndarray:
         mask = np.zeros((BINS, FRAMES), np.float32)
         mask[:, FRAMES // 4 - 4 : 3 * FRAMES // 4 + 4] = 1.0
         return mask
 
     sound = noise(int(5.3 * rate), 1)
-    np.testing.assert_allclose(rendered(sound, middle, rate), sound, atol=1e-5)
+    np.testing.assert_allclose(rendered(sound, Network(middle), rate), sound, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
@@ -173,10 +223,10 @@ def test_masks_act_on_the_sound_they_were_made_from(rate: int, delay: float | No
         tone = np.sin(2 * np.pi * 1000 * np.arange(length) / rate)
         sound[place : place + length, 0] += (0.9 if number % 2 else 0.1) * tone
 
-    def loud(shown: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(shown.max(axis=0) > 100.0, shown.shape).astype(np.float32)
+    def loud(shown: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(shown[0].max(axis=0) > 100.0, shown[0].shape).astype(np.float32)
 
-    out = rendered(sound, loud, rate, delay=delay, period=0.05)
+    out = rendered(sound, Network(loud), rate, delay=delay, period=0.05)
     for number, place in enumerate(places):
         inner = slice(place + length // 3, place + 2 * length // 3)
         ratio = np.sqrt(np.mean(out[inner] ** 2) / np.mean(sound[inner] ** 2))

@@ -201,7 +201,7 @@ def test_a_board_is_the_same_memory_for_all_who_attach() -> None:
         assert child.control.refresh()
         assert child.control["wet"] == 0.5
         assert child.control.slice("z0", 32)[31] == 2.0
-        child.ring.write(np.ones((10, 1), np.float32))
+        child.ring.write(np.ones((10, 2), np.float32))
         assert host.ring.written == 10
         child.times[3] += 1
         assert host.times[3] == 1

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.nets.inference import devices, open_backend
-from qsep_live.nets.inference_openvino import tiled_kernel
 from qsep_live.nets.model import Model, save_model
+from qsep_live.nets.openvino_unet import tiled_kernel
+from qsep_live.nets.patch_unet import PatchUNet
 from qsep_live.nets.separator import Separator
 
 Sound = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -33,25 +34,32 @@ needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openv
 BACKENDS = [pytest.param("openvino", marks=needs_openvino), "torch"]
 
 
-def reference(separator: Separator, sound: Sound) -> NDArray[np.float32]:
+def reference(separator: Separator | PatchUNet, sound: Sound) -> NDArray[np.float32]:
     magnitude, z = (torch.from_numpy(part) for part in sound)
-    mask: NDArray[np.float32] = separator(magnitude[None, None], z[None])[0, 0].numpy()
+    mask: NDArray[np.float32] = separator(magnitude[None], z[None])[0, 0].numpy()
     return mask
 
 
 @pytest.fixture
-def random_model(separator: Separator, model: Model) -> Model:
-    return Model(separator, model.query_net, fingerprint="0123")
+def heard(sound: Sound, random_model: Model) -> Sound:
+    """As much of the sound as the network hears."""
+    return sound[0][: random_model.channels], sound[1]
+
+
+@pytest.fixture
+def random_model(any_separator: Separator | PatchUNet, model: Model) -> Model:
+    return Model(any_separator, model.query_net, fingerprint="0123")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_it_agrees_with_the_separator(random_model: Model, sound: Sound, backend: str, threads: int) -> None:
+def test_it_agrees_with_the_separator(random_model: Model, heard: Sound, backend: str, threads: int) -> None:
     network = open_backend(random_model, "cpu", backend, threads)
     assert network.name == f"{backend} cpu"
     assert network.fingerprint == "0123"
+    assert network.channels == random_model.channels
     for gain, latent in ((1.0, 1.0), (1.0, 3.0), (1.0, 0.0), (1e-3, 3.0), (0.0, 1.0)):
-        given = sound[0] * np.float32(gain), sound[1] * np.float32(latent)
+        given = heard[0] * np.float32(gain), heard[1] * np.float32(latent)
         mask = network(*given)
         assert (mask.shape, mask.dtype) == ((BINS, FRAMES), np.float32)
         assert mask.min() >= 0.0
@@ -61,39 +69,43 @@ def test_it_agrees_with_the_separator(random_model: Model, sound: Sound, backend
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_same_input_gives_the_same_mask(random_model: Model, sound: Sound, backend: str) -> None:
+def test_the_same_input_gives_the_same_mask(random_model: Model, heard: Sound, backend: str) -> None:
     network = open_backend(random_model, "cpu", backend)
     network.warm_up()
-    first = network(*sound)
+    first = network(*heard)
     kept = first.copy()
-    other = network(sound[0][::-1], -sound[1])
+    other = network(heard[0][:, ::-1], -heard[1])
     assert not np.array_equal(other, kept)
     assert first.tobytes() == kept.tobytes(), "a mask is the caller's own"
-    assert network(*sound).tobytes() == kept.tobytes()
-    assert open_backend(random_model, "cpu", backend)(*sound).tobytes() == kept.tobytes()
+    assert network(*heard).tobytes() == kept.tobytes()
+    assert open_backend(random_model, "cpu", backend)(*heard).tobytes() == kept.tobytes()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_checkpoint_and_the_model_in_memory_give_the_same_mask(
-    model: Model, tmp_path: Path, sound: Sound, backend: str
+    random_model: Model, tmp_path: Path, heard: Sound, backend: str
 ) -> None:
     path = tmp_path / "model.safetensors"
-    model.fingerprint = save_model(model, path, torch.float32)
-    loaded, kept = open_backend(path, "cpu", backend), open_backend(model, "cpu", backend)
-    assert loaded.fingerprint == kept.fingerprint == model.fingerprint
-    assert loaded(*sound).tobytes() == kept(*sound).tobytes()
+    random_model.fingerprint = save_model(random_model, path, torch.float32)
+    loaded, kept = open_backend(path, "cpu", backend), open_backend(random_model, "cpu", backend)
+    assert loaded.fingerprint == kept.fingerprint == random_model.fingerprint
+    assert loaded.channels == kept.channels == random_model.channels
+    assert loaded(*heard).tobytes() == kept(*heard).tobytes()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_another_shape_is_refused(model: Model, sound: Sound, backend: str) -> None:
-    network = open_backend(model, "cpu", backend)
+def test_another_shape_is_refused(random_model: Model, heard: Sound, sound: Sound, backend: str) -> None:
+    network = open_backend(random_model, "cpu", backend)
+    magnitudes = sound[0]
     for magnitude, z in (
-        (sound[0][:, :32], sound[1]),
-        (sound[0][None], sound[1]),
-        (sound[0], sound[1][:16]),
-        (sound[0], sound[1][None]),
+        (heard[0][..., :32], heard[1]),
+        (heard[0][0], heard[1]),
+        (heard[0][None], heard[1]),
+        (magnitudes[: 3 - network.channels], heard[1]),
+        (heard[0], heard[1][:16]),
+        (heard[0], heard[1][None]),
     ):
-        with pytest.raises(ValueError, match=rf"must be \({BINS}, {FRAMES}\)"):
+        with pytest.raises(ValueError, match=rf"must be \({network.channels}, {BINS}, {FRAMES}\)"):
             network(magnitude, z)
 
 
@@ -101,7 +113,7 @@ def test_a_model_in_memory_stays_as_it_is(model: Model, sound: Sound) -> None:
     model.separator.requires_grad_(True)
     before = {name: value.clone() for name, value in model.separator.state_dict().items()}
     for backend in ("auto", "torch"):
-        open_backend(model, "cpu", backend)(*sound)
+        open_backend(model, "cpu", backend)(sound[0][:1], sound[1])
     assert all(parameter.requires_grad for parameter in model.separator.parameters())
     assert all(torch.equal(before[name], value) for name, value in model.separator.state_dict().items())
 
@@ -172,13 +184,13 @@ def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
 if torch.cuda.is_available():  # Not a skip: where everything is required a skipped test has failed.
 
     @pytest.mark.parametrize("graph", [True, False])
-    def test_cuda_agrees_with_the_separator(random_model: Model, sound: Sound, graph: bool) -> None:
+    def test_cuda_agrees_with_the_separator(random_model: Model, heard: Sound, graph: bool) -> None:
         network = open_backend(random_model, "cuda", graph=graph)
         network.warm_up()
-        for latent in (sound[1], -sound[1]):
-            mask = network(sound[0], latent)
-            wanted = reference(random_model.separator, (sound[0], latent))
+        for latent in (heard[1], -heard[1]):
+            mask = network(heard[0], latent)
+            wanted = reference(random_model.separator, (heard[0], latent))
             np.testing.assert_allclose(mask, wanted, rtol=0.0, atol=HALF_TOLERANCE)
-            assert network(sound[0], latent).tobytes() == mask.tobytes()
+            assert network(heard[0], latent).tobytes() == mask.tobytes()
         with pytest.raises(ValueError, match="recorded" if graph else "must be"):
-            network(sound[0][:, :32], sound[1])
+            network(heard[0][..., :32], heard[1])

@@ -22,7 +22,8 @@ from qsep_live.errors import QsepError
 from qsep_live.nets.header import MAX_HEADER, read_header
 from qsep_live.nets.inference import open_backend
 from qsep_live.nets.inference_weights import read_weights, separator_shapes
-from qsep_live.nets.model import Model, fingerprint, load_model, save_model
+from qsep_live.nets.model import Model, configuration, fingerprint, load_model, save_model
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
 
@@ -41,7 +42,7 @@ def read(request: pytest.FixtureRequest) -> Callable[[Path], Any]:
 
 def parts(model: Model) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Hyperparameters and float32 weights, as a checkpoint holds them."""
-    config = {"separator": asdict(model.separator.config), "query_net": asdict(model.query_net.config)}
+    config = configuration(model)
     modules = model.modules().items()
     tensors = {f"{name}.{key}": value.clone() for name, net in modules for key, value in net.state_dict().items()}
     return json.loads(json.dumps(config)), tensors
@@ -125,6 +126,22 @@ def test_the_fingerprint_changes_with_any_hyperparameter_name_or_type(model: Mod
 def test_the_shapes_that_are_required_are_the_separator_s(config: SeparatorConfig) -> None:
     own = {name: tuple(value.shape) for name, value in Separator(config).state_dict().items()}
     assert separator_shapes(json.loads(json.dumps(asdict(config)))) == own
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PatchUNetConfig(),
+        PatchUNetConfig(channels=2),
+        PatchUNetConfig((3, 4, 5), (8, 2), squeeze=64),
+        PatchUNetConfig((5,), latent=7),
+    ],
+)
+def test_the_shapes_that_are_required_are_the_patch_unet_s(config: PatchUNetConfig, model: Model) -> None:
+    network = PatchUNet(config)
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    header = json.loads(json.dumps(configuration(Model(network, model.query_net))))
+    assert separator_shapes(header["separator"]) == own
 
 
 def test_a_folder_that_is_not_there_is_one_line_and_leaves_nothing(model: Model, tmp_path: Path) -> None:
@@ -264,6 +281,42 @@ def test_hyperparameters_that_do_not_fit(
     config, tensors = parts(model)
     config["separator"] |= change
     refused(read, forge(tmp_path / "forged.safetensors", config, tensors))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "patch-net"},
+        {"kind": 1},
+        {"widths": [8, 12]},
+        {"widths": [8] * 8},
+        {"patch": [4]},
+        {"patch": [4, 4, 4]},
+        {"patch": [3, 4]},
+        {"patch": [4, 256]},
+        {"patch": [16, 1]},
+        {"patch": [0, 4]},
+        {"patch": 4},
+        {"channels": 1},
+        {"channels": 3},
+        {"channels": True},
+        {"channels": "patch-unet"},
+        {"squeeze": 2},
+        {"squeeze": 0},
+        {"latent": 16},
+        {"input_power": "0.5"},
+        {"unknown": 1},
+    ],
+    ids=lambda change: json.dumps(change)[:40],
+)
+def test_hyperparameters_that_do_not_fit_a_patch_unet(
+    read: Callable[[Path], Any], model: Model, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "forged.safetensors"
+    config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), channels=2)), model.query_net))
+    read(forge(path, config, tensors))
+    config["separator"] |= change
+    refused(read, forge(path, config, tensors))
 
 
 def test_the_rest_of_the_header(read: Callable[[Path], Any], model: Model, tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""PatchUNet: what its mask may be, and what it listens to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from qsep_live.dsp.grid import BINS, FRAMES
+from qsep_live.nets.model import Model, build_separator, load_model, save_model
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
+from qsep_live.nets.query_net import QueryNet, QueryNetConfig
+
+SMALL = {channels: PatchUNetConfig((8, 12, 16), channels=channels) for channels in (1, 2)}
+
+
+def network(channels: int) -> PatchUNet:
+    """Random, also where training starts from zeros."""
+    torch.manual_seed(channels)
+    made = PatchUNet(SMALL[channels]).eval().requires_grad_(False)
+    for name, parameter in made.named_parameters():
+        if name in ("shift", "place") or "spread" in name:
+            parameter.normal_(0.0, 0.1)
+    return made
+
+
+def sound(channels: int, seed: int = 0, batch: int = 1) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return 40.0 * torch.rand(batch, channels, BINS, FRAMES, generator=random) ** 6, torch.randn(
+        batch, 32, generator=random
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@given(st.integers(0, 99), st.sampled_from([0.0, 1e-6, 1e-3, 1.0, 1e3]), st.sampled_from([0.0, 1.0, 30.0]))
+@settings(max_examples=8, deadline=None)
+def test_the_mask_is_a_mask_whatever_is_heard(channels: int, seed: int, level: float, latent: float) -> None:
+    magnitude, z = sound(channels, seed)
+    mask = network(channels)(level * magnitude, latent * z)
+    assert mask.shape == (1, 1, BINS, FRAMES)
+    assert bool(torch.isfinite(mask).all())
+    assert float(mask.min()) >= 0.0
+    assert float(mask.max()) <= 1.0
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_loud_and_quiet_music_are_the_same_music(channels: int) -> None:
+    made, (magnitude, z) = network(channels), sound(channels)
+    mask = made(magnitude, z)
+    torch.testing.assert_close(made(4.0 * magnitude, z), mask, rtol=0.0, atol=2e-3)
+    assert float((made(magnitude**2, z) - mask).abs().max()) > 0.02
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_z_acts(channels: int) -> None:
+    made, (magnitude, z) = network(channels), sound(channels)
+    assert float((made(magnitude, z) - made(magnitude, -z)).abs().max()) > 0.02
+
+
+def test_the_side_is_heard() -> None:
+    made, (magnitude, z) = network(2), sound(2)
+    still = magnitude.clone()
+    still[:, 1] = 0.0
+    assert float((made(magnitude, z) - made(still, z)).abs().max()) > 0.02
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_batch_is_its_windows_one_by_one(channels: int) -> None:
+    made, (magnitude, z) = network(channels), sound(channels, batch=3)
+    together = made(magnitude, z)
+    alone = torch.cat([made(magnitude[i : i + 1], z[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [32, 64, 128])
+def test_shorter_windows_in_training(frames: int) -> None:
+    magnitude, z = sound(2)
+    assert network(2)(magnitude[..., :frames], z).shape == (1, 1, BINS, frames)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_brings_it_back(channels: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = Model(network(channels), QueryNet(QueryNetConfig((2,) * 6, gru_units=4)))
+    save_model(model, path, torch.float32)
+    loaded = load_model(path)
+    assert isinstance(loaded.separator, PatchUNet)
+    assert (loaded.separator.config, loaded.channels) == (SMALL[channels], channels)
+    assert isinstance(build_separator(SMALL[channels]), PatchUNet)
+    magnitude, z = sound(channels)
+    assert torch.equal(loaded.separator(magnitude, z), model.separator(magnitude, z))
