@@ -120,7 +120,7 @@ def _scores(card: Mapping[str, Any], rows: Sequence[Row]) -> str:
         return ""
     names = list(card["sdr"])
     head = [
-        "Median SDR in dB over the validation songs, one SDR over each whole song, mono at 22,050 Hz, mean-vector",
+        "Median SDR in dB over the validation songs, one SDR over each whole song, at 22,050 Hz, mean-vector",
         "latents.",
         "",
         f"| | {' | '.join(names)} |",

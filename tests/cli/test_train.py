@@ -46,6 +46,10 @@ def test_the_recipes_are_listed_with_what_is_in_them(qsep: Callable[..., Any]) -
         (["--stems", "stems", "--steps", 1], ["--output"]),
         (["--stems", "stems", "-o", "run", "--recipe", "shiped"], ["'shiped'", "did you mean 'shipped'"]),
         (["--stems", "stems", "-o", "run", "--recipe", "shipped"], ["--minutes N or --steps N"]),
+        (
+            ["--stems", "stems", "-o", "run", "--recipe", "shipped", "--steps", "1"],
+            ["keeps the Query-net as it is", "--warm-start", "--recipe query"],
+        ),
         (["--stems", "stems", "-o", "run", "--steps", 1, "--minutes", 1], ["--minutes and --steps"]),
         (["--stems", "stems", "-o", "run", "--steps", 1, "--set", "loses.kl=1"], ["did you mean 'losses.kl'"]),
         (["--stems", "nowhere", "-o", "run", "--steps", 1, *QUICK], ["nowhere", "no such folder"]),
