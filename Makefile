@@ -53,7 +53,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
-	$(PIP) --editable '.[dev,train]'
+	$(PIP) --editable '.[dev,train,evaluate]'
 	@touch $@
 
 clean:

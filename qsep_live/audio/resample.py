@@ -12,15 +12,18 @@ class StreamConverter:
     def __init__(self, rate: float, target: float, channels: int) -> None:
         from pedalboard.io import StreamResampler
 
-        self._resampler = StreamResampler(rate, target, channels)
+        # One a channel: a stereo chunk of one or two samples is taken for one of another shape.
+        self._resamplers = [StreamResampler(rate, target, 1) for _ in range(channels)]
 
     def process(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
         """``chunk`` (channels, n) to the samples it completes, (channels, m)."""
-        return self._resampler.process(np.ascontiguousarray(chunk, dtype=np.float32))
+        rows = np.ascontiguousarray(chunk, dtype=np.float32)
+        pairs = zip(self._resamplers, rows, strict=True)
+        return np.concatenate([resampler.process(row[None]) for resampler, row in pairs])
 
     def flush(self) -> NDArray[np.float32]:
         """What the converter still holds, (channels, m)."""
-        return self._resampler.process(None)
+        return np.concatenate([resampler.process(None) for resampler in self._resamplers])
 
 
 def resample(audio: NDArray[np.float32], rate: float, target: float) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ def test_the_shipped_network_learns_from_stereo() -> None:
 
 @pytest.mark.parametrize("config", [LossConfig(reconstruction=3.0), LossConfig("sdr", 2.0, edge=8, edge_weight=2.0)])
 def test_the_total_is_the_weighted_sum(model: Model, config: LossConfig) -> None:
-    config = LossConfig(config.kind, config.reconstruction, 0.2, 0.7, 4, config.edge, config.edge_weight)
+    config = replace(config, kl=0.2, latent=0.7, latent_every=4)
     losses = objective(model, sounds(), config, 8, noise())
     expected = config.reconstruction * losses.reconstruction + 0.2 * losses.kl + 0.7 * 4 * losses.latent
     assert losses.total.item() == pytest.approx(expected, rel=1e-5)
@@ -125,6 +125,23 @@ def test_a_quiet_segment_counts_as_much_as_a_loud_one() -> None:
     quiet = Sounds(*(0.05 * each for each in vars(loud).values()))
     one, other = (objective(fixed(0.5), each, SDR, 1, noise()).reconstruction for each in (loud, quiet))
     assert one == pytest.approx(other, abs=0.01)
+
+
+def test_targets_that_hardly_sound_are_forgiven() -> None:
+    """With a floor, how wrong a faint target comes out matters less than how wrong a plain one does."""
+    both = sounds()
+    faint = Sounds(both.mixture, 0.01 * both.target, both.target)
+    config = LossConfig("sdr", 1.0, floor=0.03)
+    slopes = {}
+    for name, each in (("plain", both), ("faint", faint)):
+        for floor, settings in (("without", SDR), ("with", config)):
+            model = fixed(0.5)
+            objective(model, each, settings, 1, noise()).total.backward()
+            grad = model.separator.gain.grad  # type: ignore[union-attr]
+            assert isinstance(grad, Tensor)
+            slopes[name, floor] = abs(float(grad))
+    assert slopes["faint", "with"] < slopes["faint", "without"]
+    assert slopes["plain", "with"] > 0.7 * slopes["plain", "without"]
 
 
 def test_the_right_edge_counts_more() -> None:
