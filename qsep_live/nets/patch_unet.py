@@ -1,4 +1,4 @@
-"""PatchUNet: the shipped Separator, a U-Net on patches that a latent steers by feature-wise scale and shift.
+"""PatchUNet: the Separator of recipe `shipped`, a U-Net on patches; a latent scales and shifts its features.
 
 What it keeps from the paper's Separator is its part in the frame: magnitudes and z in, a soft mask out, a U-Net
 between, z acting on every layer of the decoder. What it changes, and why:
