@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qsep_live.dsp.grid import BINS
+from qsep_live.nets.separator import latents_apart
 
 SLOPE = 0.2
 EPSILON = 1e-5
@@ -60,7 +61,11 @@ class PatchUNetConfig:
 
 
 class PatchUNet(nn.Module):
-    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32."""
+    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32.
+
+    z may be (B·K, latent), K latents for each window in turn: the encoder, which does not know z, runs once for all of
+    them. The masks are (B·K, 1, F, T) then.
+    """
 
     def __init__(self, config: PatchUNetConfig = PatchUNetConfig()) -> None:
         super().__init__()
@@ -94,9 +99,10 @@ class PatchUNet(nn.Module):
             if level < len(self.down):
                 skips.append(x)
                 x = self.down[level](x)
+        x = latents_apart(x, z)
         for level, block in enumerate(self.decoder):
             if level:
-                x = self.up[level - 1](x) + skips.pop()
+                x = self.up[level - 1](x) + latents_apart(skips.pop(), z)
             x = block(x, z)
         return torch.sigmoid(_unfold(self.head(x), bins, frames))
 

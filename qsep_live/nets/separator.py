@@ -49,7 +49,10 @@ class SeparatorConfig:
 
 
 class Separator(nn.Module):
-    """Magnitude (B, 1, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32."""
+    """Magnitude (B, 1, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32.
+
+    z may be (B·K, latent), K latents for each window in turn; the masks are (B·K, 1, F, T) then.
+    """
 
     def __init__(self, config: SeparatorConfig = SeparatorConfig()) -> None:
         super().__init__()
@@ -75,7 +78,7 @@ class Separator(nn.Module):
 
     def forward(self, magnitude: Tensor, z: Tensor, tiled: bool = False) -> Tensor:
         frames = magnitude.shape[-1]
-        x = compress(magnitude, self.config.input_power)
+        x = compress(latents_apart(magnitude, z), self.config.input_power)
         x = self.first.tiled(x, z) if tiled else self.first(x, z)
         x = _norm_act(x)
         skips = [x]
@@ -91,6 +94,11 @@ class Separator(nn.Module):
             if level < len(self.decoder) - 1:
                 x = functional.leaky_relu(x, 0.2)
         return torch.sigmoid(x[..., :frames])
+
+
+def latents_apart(x: Tensor, z: Tensor) -> Tensor:
+    """x (B, …) as often as z (B·K, latent) asks: (B·K, …), K times each in turn."""
+    return x if len(x) == len(z) else x.repeat_interleave(len(z) // len(x), dim=0)
 
 
 class AdaIN(nn.Module):

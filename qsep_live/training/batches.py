@@ -37,11 +37,14 @@ class Mixes(Protocol):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A batch as tensors: mixture, target, query (size, channels, SEGMENT), and noise (2, size, latent)."""
+    """A batch as tensors: mixture, target, query (size, channels, SEGMENT), the classes that are asked for by their
+    mean latents (size, anchors, channels, SEGMENT) and which they are (size, anchors), and noise (2, size, latent)."""
 
     mixture: Tensor
     target: Tensor
     query: Tensor
+    stems: Tensor
+    named: Tensor
     noise: Tensor
 
     def to(self, device: torch.device) -> Drawn:
@@ -60,9 +63,9 @@ class Draw:
 
     def at(self, step: int) -> Drawn:
         batch = self.mixer.batch(self.size, step, self.first)
-        sounds = (batch.mixture, batch.target, batch.query)
-        mixture, target, query = (torch.from_numpy(np.ascontiguousarray(each)) for each in sounds)
-        return Drawn(mixture, target, query, self._noise(step))
+        arrays = (batch.mixture, batch.target, batch.query, batch.stems, batch.named)
+        mixture, target, query, stems, named = (torch.from_numpy(np.ascontiguousarray(each)) for each in arrays)
+        return Drawn(mixture, target, query, stems, named, self._noise(step))
 
     def _noise(self, step: int) -> Tensor:
         """Standard normal, for the reparameterised z of each item and for the z of latent regression."""

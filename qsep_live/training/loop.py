@@ -102,6 +102,8 @@ class Trainer:
         Already claimed. A state in it is resumed from.
     examiner
         None trains without validation.
+    anchors
+        (classes, latent): mean latents, where the mixer names classes to be asked for by them.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Trainer:
         reporter: Reporter,
         examiner: Examiner | None = None,
         ranks: Ranks = ALONE,
+        anchors: Tensor | None = None,
     ) -> None:
         self.model, self.config, self.folder = model, config, folder
         self.averaged = copy.deepcopy(model).eval()
@@ -125,7 +128,7 @@ class Trainer:
         self._draw = Draw(mixer, config.seed, first, size, model.query_net.config.latent)
         self._rows: list[Row] = []
         self._resume()
-        self._objective = ranks.wrap(_Objective(model, config))
+        self._objective = ranks.wrap(_Objective(model, config, anchors))
         self._recent: list[Losses] = []
         self._mark = (self.progress.step, self.progress.seconds)
 
@@ -295,15 +298,15 @@ class Trainer:
 class _Objective(nn.Module):
     """Both networks and their losses as one module, which is what DDP averages gradients of."""
 
-    def __init__(self, model: Model, config: LoopConfig) -> None:
+    def __init__(self, model: Model, config: LoopConfig, anchors: Tensor | None) -> None:
         super().__init__()
-        self._losses = config.losses
+        self._losses, self._anchors = config.losses, anchors
         for name, module in model.modules().items():
             self.add_module(name, torch.compile(module) if config.compile else module)  # type: ignore[arg-type]
 
     def forward(self, drawn: Drawn, step: int) -> Losses:
         model = Model(*self.children())  # type: ignore[arg-type]
-        return objective(model, drawn, self._losses, step, drawn.noise)
+        return objective(model, drawn, self._losses, step, drawn.noise, self._anchors)
 
 
 def _floats(losses: Losses) -> dict[str, float]:

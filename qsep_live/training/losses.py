@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qsep_live.errors import UsageError
 from qsep_live.nets.model import Model
+from qsep_live.nets.separator import latents_apart
 from qsep_live.nets.spectrogram import mid_side
 
 KINDS = ("magnitude", "sdr")
@@ -34,6 +35,8 @@ class LossConfig:
     latent_every
         Latent regression costs a second pass through both networks: it is taken on every n-th step, and
         weighted n-fold there. With a weight of 0 it is left out.
+    spread
+        z = μ + spread·σ·ε, ε ~ N(0, 1). Paper: 1.
     edge, edge_weight
         The last ``edge`` frames count ``edge_weight``-fold in ``"sdr"``: what is streamed is the window's right edge.
     """
@@ -44,6 +47,7 @@ class LossConfig:
     latent: float = 0.5
     latent_every: int = 1
     floor: float = 0.0
+    spread: float = 1.0
     edge: int = 0
     edge_weight: float = 1.0
 
@@ -63,7 +67,10 @@ class Losses:
 
 
 class Sounds(Protocol):
-    """A batch: what is heard, what is wanted, and what it is asked for with, each (B, channels, SEGMENT)."""
+    """A batch: what is heard, what is wanted, and what it is asked for with, each (B, channels, SEGMENT).
+
+    Beside it some whole classes of the mixture, (B, A, channels, SEGMENT), and which they are, (B, A).
+    """
 
     @property
     def mixture(self) -> Tensor: ...
@@ -71,21 +78,35 @@ class Sounds(Protocol):
     def target(self) -> Tensor: ...
     @property
     def query(self) -> Tensor: ...
+    @property
+    def stems(self) -> Tensor: ...
+    @property
+    def named(self) -> Tensor: ...
 
 
-def objective(model: Model, sounds: Sounds, config: LossConfig, step: int, noise: Tensor) -> Losses:
+def objective(
+    model: Model, sounds: Sounds, config: LossConfig, step: int, noise: Tensor, anchors: Tensor | None = None
+) -> Losses:
     """Losses of one batch.
 
     Parameters
     ----------
     noise
         (2, B, latent) standard normal: of the reparameterised z, and the z of latent regression.
+    anchors
+        (classes, latent): the mean latents that ``sounds.stems`` are asked for with. They and the query's z are
+        put to one mixture, 1 + A questions each.
     """
-    mixture, target = mid_side(sounds.mixture), mid_side(sounds.target)
+    mixture = mid_side(sounds.mixture)
     heard = mixture[:, : model.channels].abs()
     mu, logvar = model.query_net(_query(sounds.query))
-    z = mu + noise[0] * torch.exp(0.5 * logvar)
+    z = mu + config.spread * noise[0] * torch.exp(0.5 * logvar)
+    wanted = sounds.target
+    if anchors is not None:
+        wanted = torch.cat([sounds.target[:, None], sounds.stems], dim=1).flatten(0, 1)
+        z = torch.cat([z[:, None], anchors[sounds.named]], dim=1).flatten(0, 1)
     mask = model.separator(heard, z)
+    target, mixture = mid_side(wanted), latents_apart(mixture, z)
     if config.kind == "magnitude":
         reconstruction = (target.abs() - mask * mixture.abs()).abs().mean()
     else:

@@ -6,8 +6,8 @@ one, sees what one uninterrupted process would.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,9 @@ class MixingConfig:
     fine
         Share of the pairs whose target is one fine class ("other/guitar") and whose rest has, beside the other
         classes, another fine class of the same coarse class. Paper: 0.
+    anchors
+        How many of the classes are asked for in the same mixture beside the target, each by its mean latent. One pass
+        of the encoder serves them all, and what tells the answers apart is the latent alone. Paper: 0.
     """
 
     classes: tuple[str, ...] = CLASSES
@@ -64,25 +67,34 @@ class MixingConfig:
     elsewhere: float = 0.0
     fine: float = 0.0
     mono: float = 0.0
+    anchors: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Mixture m = s_T + s_R, target s_T, and what the target is asked for with; each float32 (channels, SEGMENT)."""
+    """Mixture m = s_T + s_R, target s_T, and what the target is asked for with; each float32 (channels, SEGMENT).
+
+    ``stems`` (anchors, channels, SEGMENT) is what some whole classes sound like in the mixture, silence included, and
+    ``named`` (anchors,) int64 says which of `MixingConfig.classes` they are.
+    """
 
     mixture: Sound
     target: Sound
     query: Sound
+    stems: Sound
+    named: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs, stacked: each float32 (size, channels, SEGMENT)."""
+    """Pairs, stacked: each with ``size`` as its first axis."""
 
     mixture: Sound
     target: Sound
     query: Sound
+    stems: Sound
+    named: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -119,10 +131,7 @@ class Mixer:
     def batch(self, size: int, step: int, first: int = 0) -> Batch:
         """Items ``first`` to ``first + size`` of step ``step``."""
         pairs = [self.pair(np.random.default_rng((self.seed, step, item))) for item in range(first, first + size)]
-        mixture, target, query = (
-            np.stack([getattr(pair, name) for pair in pairs]) for name in ("mixture", "target", "query")
-        )
-        return Batch(mixture, target, query)
+        return Batch(*(np.stack([getattr(pair, each.name) for pair in pairs]) for each in fields(Batch)))
 
     def pair(self, random: np.random.Generator) -> Pair:
         """One pair.
@@ -160,6 +169,7 @@ class Mixer:
         song = _draw(self._aligned, random) if coherent else None
         place, variation = _Place.drawn(random), self._augment.variation(random)
         target, rest = self._silence(), self._silence()
+        stems: dict[str, Sound] = {}
         origin = song
         for name in names:
             if not heard[name]:
@@ -171,13 +181,16 @@ class Mixer:
                 )
             else:
                 sound, source = self._from(self._sources[name], name, random)
+            stems[name] = np.float32(random.uniform(*(config.coherent_gain if coherent else config.gain))) * sound
             group = target if in_target[name] else rest
-            group += np.float32(random.uniform(*(config.coherent_gain if coherent else config.gain))) * sound
+            group += stems[name]
             if name == chosen:
                 origin = source
         if single and origin is not None and random.random() < config.elsewhere:
-            return Pair(target + rest, target, self._elsewhere(chosen, origin, self._sources[chosen], random))
-        return Pair(target + rest, target, target)
+            query = self._elsewhere(chosen, origin, self._sources[chosen], random)
+        else:
+            query = target
+        return Pair(target + rest, target, query, *self._anchors(stems, random))
 
     def _fine_pair(self, random: np.random.Generator) -> Pair:
         config = self.config
@@ -187,13 +200,24 @@ class Mixer:
         sound, song = self._from(self._fine[name], name, random)
         target = np.float32(random.uniform(*config.gain)) * sound
         rest = np.float32(random.uniform(*config.gain)) * self._from(self._fine[sibling], sibling, random)[0]
+        stems = {_coarse(name): target + rest}
         for other in config.classes:
             if other != _coarse(name) and random.random() < config.keep:
-                rest = rest + np.float32(random.uniform(*config.gain)) * self.segment(other, random)
+                stems[other] = np.float32(random.uniform(*config.gain)) * self.segment(other, random)
+                rest = rest + stems[other]
         query = target
         if random.random() < config.elsewhere:
             query = self._elsewhere(name, song, self._fine[name], random)
-        return Pair(target + rest, target, query)
+        return Pair(target + rest, target, query, *self._anchors(stems, random))
+
+    def _anchors(self, stems: Mapping[str, Sound], random: np.random.Generator) -> tuple[Sound, NDArray[np.int64]]:
+        """Some classes, in the order that they are listed, and what they sound like; silence where they do not."""
+        classes = self.config.classes
+        named = np.zeros(0, np.int64)
+        if self.config.anchors:
+            named = np.sort(random.choice(len(classes), min(self.config.anchors, len(classes)), replace=False))
+        sounds = [stems.get(classes[i], self._silence()) for i in named]
+        return np.stack([*sounds, self._silence()])[: len(named)], named
 
     def _elsewhere(
         self, name: str, song: Song, sources: Sequence[tuple[float, Sequence[Song]]], random: np.random.Generator
@@ -239,8 +263,12 @@ class Mixer:
 
 
 def _folded(pair: Pair) -> Pair:
-    mono = (each.mean(axis=0, keepdims=True).repeat(len(each), axis=0) for each in vars(pair).values())
-    return Pair(*mono)
+    mono = {
+        name: sound.mean(axis=-2, keepdims=True).repeat(sound.shape[-2], axis=-2)
+        for name, sound in vars(pair).items()
+        if name != "named"
+    }
+    return replace(pair, **mono)
 
 
 def _longer(piece: NDArray[np.int16], length: int, alone: bool) -> NDArray[np.int16]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from qsep_live import __version__
@@ -98,11 +99,19 @@ def train_model(
     examiner = _examiner(settings, data, config, banks, reporter, device) if ranks.first else None
     if ranks.first:
         folder.claim(*identity)
+    anchors = _anchors(settings, model, banks)
     for module in model.modules().values():
         module.to(device)
     with joined(ranks):
         trainer = Trainer(
-            model, mixer, config, folder, reporter, examiner if examiner and examiner.valid else None, ranks
+            model,
+            mixer,
+            config,
+            folder,
+            reporter,
+            examiner if examiner and examiner.valid else None,
+            ranks,
+            None if anchors is None else anchors.to(device),
         )
         start = time.monotonic()
         ready()
@@ -224,6 +233,23 @@ def _networks(settings: Settings, warm_start: Path | None) -> tuple[Model, str, 
     ):
         raise UsageError(f"--warm-start {warm_start}: {'; '.join(remarks)}")
     return model, given.fingerprint, remarks
+
+
+def _anchors(settings: Settings, model: Model, banks: Sequence[Bank]) -> torch.Tensor | None:
+    """Mean latents of the classes, (classes, latent), where the recipe asks for whole classes by them.
+
+    Raises
+    ------
+    UsageError
+        The Query-net is trained: its means would move away from those that the Separator has learned.
+    """
+    mixing = settings.recipe.mixing
+    if not mixing.anchors:
+        return None
+    if settings.recipe.train_query:
+        raise UsageError(f"mixing.anchors is {mixing.anchors}: only a Query-net that stays as it is has mean latents")
+    means = mean_latents(model, banks, LATENT_SEGMENTS, names=mixing.classes)
+    return torch.from_numpy(np.stack([means[name] for name in mixing.classes]))
 
 
 def _config(module: torch.nn.Module) -> dict[str, Any]:

@@ -93,3 +93,12 @@ def test_a_file_brings_it_back(channels: int, tmp_path: Path) -> None:
     assert isinstance(build_separator(SMALL[channels]), PatchUNet)
     magnitude, z = sound(channels)
     assert torch.equal(loaded.separator(magnitude, z), model.separator(magnitude, z))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_several_latents_of_one_window_are_as_each_alone(channels: int) -> None:
+    made = network(channels)
+    magnitude, _ = sound(channels, 1, batch=2)
+    z = torch.randn(2 * 3, 32, generator=torch.Generator().manual_seed(2))
+    alone = torch.cat([made(magnitude[i // 3 : i // 3 + 1], z[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(made(magnitude, z), alone, atol=1e-5, rtol=1e-4)

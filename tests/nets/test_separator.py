@@ -81,3 +81,11 @@ def test_the_paper_s_config_has_no_bias_on_z() -> None:
     names = set(Separator(SeparatorConfig((2, 2))).state_dict())
     assert {"adain.0.scale.weight", "adain.1.shift.weight"} <= names
     assert not any(name.startswith("adain") and name.endswith("bias") for name in names)
+
+
+def test_several_latents_of_one_window_are_as_each_alone() -> None:
+    torch.manual_seed(0)
+    made = Separator(SeparatorConfig((4, 6, 8))).eval().requires_grad_(False)
+    magnitude, z = torch.rand(2, 1, BINS, FRAMES), torch.randn(4, 32)
+    alone = torch.cat([made(magnitude[i // 2 : i // 2 + 1], z[i : i + 1]) for i in range(4)])
+    torch.testing.assert_close(made(magnitude, z), alone, atol=1e-5, rtol=1e-4)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -24,6 +24,8 @@ class Sounds:
     mixture: Tensor
     target: Tensor
     query: Tensor
+    stems: Tensor = field(default_factory=lambda: torch.zeros(0))
+    named: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 def sounds(seed: int = 0, batch: int = 2, channels: int = 1) -> Sounds:
@@ -49,7 +51,7 @@ class Fixed(torch.nn.Module):
     def forward(self, magnitude: Tensor, z: Tensor) -> Tensor:
         self.heard.append(magnitude)
         self.latents.append(z)
-        return self.gain.expand(magnitude.shape[0], 1, *magnitude.shape[2:])
+        return self.gain.expand(z.shape[0], 1, *magnitude.shape[2:])
 
 
 def fixed(gain: float, channels: int = 1) -> Model:
@@ -122,7 +124,7 @@ def test_the_sdr_term_is_minus_the_sdr(channels: int) -> None:
 
 def test_a_quiet_segment_counts_as_much_as_a_loud_one() -> None:
     loud = sounds()
-    quiet = Sounds(*(0.05 * each for each in vars(loud).values()))
+    quiet = Sounds(0.05 * loud.mixture, 0.05 * loud.target, 0.05 * loud.query)
     one, other = (objective(fixed(0.5), each, SDR, 1, noise()).reconstruction for each in (loud, quiet))
     assert one == pytest.approx(other, abs=0.01)
 
@@ -191,3 +193,32 @@ def test_a_perfect_mask_costs_almost_nothing_in_magnitude_and_reaches_the_ceilin
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="there are magnitude, sdr"):
         LossConfig("si-sdr")
+
+
+def test_anchors_are_asked_for_with_their_latents_in_the_same_mixture() -> None:
+    model, both = fixed(1.0), sounds()
+    anchors = torch.randn(4, 32, generator=torch.Generator().manual_seed(1))
+    both.stems = torch.stack([both.mixture, both.target, torch.zeros_like(both.target)], dim=1)
+    both.named = torch.tensor([[0, 1, 3], [1, 2, 3]])
+    found = objective(model, both, replace(SDR, kl=0.0, spread=0.0), 0, noise(), anchors)
+    separator = model.separator
+    assert isinstance(separator, Fixed)
+    assert separator.heard[0].shape[0] == 2, "the mixture is encoded once"
+    z = separator.latents[0].reshape(2, 4, 32)
+    torch.testing.assert_close(z[:, 1:], anchors[both.named])
+    torch.testing.assert_close(z[:, 0], model.query_net(mid_side(both.query).abs())[0])
+    alone = [
+        objective(model, Sounds(both.mixture, wanted, both.query), replace(SDR, kl=0.0), 0, noise()).reconstruction
+        for wanted in (both.target, *both.stems.unbind(1))
+    ]
+    assert found.reconstruction == pytest.approx(sum(alone) / 4, abs=1e-4)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_the_spread_of_the_latent(spread: float) -> None:
+    model, both = fixed(1.0), sounds()
+    objective(model, both, replace(SDR, spread=spread), 0, noise())
+    mu, logvar = model.query_net(mid_side(both.query).abs())
+    separator = model.separator
+    assert isinstance(separator, Fixed)
+    torch.testing.assert_close(separator.latents[0], mu + spread * noise()[0] * torch.exp(0.5 * logvar))

@@ -22,6 +22,7 @@ configs = st.builds(
     coherent=st.sampled_from([0.0, 0.5, 1.0]),
     elsewhere=st.sampled_from([0.0, 1.0]),
     mono=st.sampled_from([0.0, 0.5]),
+    anchors=st.integers(0, 4),
     augment=st.sampled_from([AugmentConfig(), AugmentConfig(speed=1.0, polarity=0.5, swap=0.5, silence=0.5)]),
 )
 
@@ -63,7 +64,7 @@ def test_an_item_depends_on_seed_step_and_number_alone(config: MixingConfig, see
     bank = levels(vocals=0.1, drums=0.2, bass=0.15, other=0.05)
     whole = Mixer([bank], config, seed).batch(4, step)
     part = Mixer([bank], config, seed).batch(4 - first, step, first)
-    for name in ("mixture", "target", "query"):
+    for name in ("mixture", "target", "query", "stems", "named"):
         np.testing.assert_array_equal(getattr(whole, name)[first:], getattr(part, name))
 
 
@@ -217,3 +218,36 @@ def test_a_class_without_stems_is_named() -> None:
 def test_silent_stems_end_with_an_error() -> None:
     with pytest.raises(QsepError, match="silent"):
         drawn(Mixer([levels(vocals=0.0)], only("vocals"), 0))
+
+
+@settings(deadline=None, max_examples=25)
+@given(configs, st.integers(0, 1000))
+def test_anchors_are_what_whole_classes_sound_like(config: MixingConfig, seed: int) -> None:
+    bank = levels(vocals=0.1, drums=0.2, bass=0.15, other=0.05)
+    pair = drawn(Mixer([bank], config, seed), seed)
+    assert pair.stems.shape == (config.anchors, config.channels, SEGMENT)
+    assert pair.stems.dtype == np.float32
+    assert pair.named.tolist() == sorted(set(pair.named.tolist()))
+    assert len(pair.named) == config.anchors
+    if config.anchors == len(config.classes):
+        np.testing.assert_allclose(pair.stems.sum(axis=0), pair.mixture, atol=1e-6)
+
+
+def test_a_class_that_does_not_sound_is_an_anchor_of_silence() -> None:
+    mixer = Mixer([levels(vocals=0.1, drums=0.1)], only("vocals", "drums", anchors=2, keep=0.0, single_target=1.0), 0)
+    for item in range(10):
+        pair = drawn(mixer, item)
+        heard = [rms(stem) > SILENT for stem in pair.stems]
+        assert sorted(heard) == [False, True]
+        np.testing.assert_array_equal(pair.stems[heard.index(True)], pair.target)
+
+
+def test_a_fine_target_belongs_to_the_anchor_of_its_class() -> None:
+    songs = tuple(
+        Song(name, {name: np.full((1, SEGMENT), round(level * 32768), np.int16)})
+        for name, level in (("other/guitar", 0.1), ("other/keys", 0.05), ("vocals", 0.2))
+    )
+    mixer = Mixer([Bank(songs)], only("vocals", "other", fine=1.0, keep=1.0, gain=UNIT, anchors=2), 0)
+    pair = drawn(mixer)
+    vocals, other = pair.stems[:, 0, 0]
+    assert (vocals, other) == pytest.approx((0.2, 0.15), abs=1e-3)
