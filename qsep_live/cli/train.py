@@ -94,6 +94,13 @@ def _print_recipes() -> None:
     help="A folder of SONG/CLASS.wav or CLASS/FILE.wav (flac, ogg); may be repeated.",
 )
 @click.option(
+    "--instruments",
+    type=_FOLDER,
+    metavar="DIR",
+    multiple=True,
+    help="A folder of single instruments, CLASS/INSTRUMENT/FILE.wav, for fine classes only; may be repeated.",
+)
+@click.option(
     "--validation",
     type=_FOLDER,
     metavar="DIR",
@@ -226,6 +233,7 @@ def _run(
         given["slakh"],
         given["slakh_tracks"],
         given["stems"],
+        given["instruments"],
         given["validation"],
         given["words"],
         given["latent_segments"],

@@ -22,6 +22,7 @@ def folder_bank(
     weight: float = 1.0,
     *,
     classes: Collection[str] = (),
+    instruments: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Bank:
@@ -34,6 +35,8 @@ def folder_bank(
     ----------
     classes
         Names of classes beyond those of `KNOWN`.
+    instruments
+        See `Bank`.
     strict
         The first bad file is an error; otherwise each is told on stderr and left out.
 
@@ -60,7 +63,7 @@ def folder_bank(
     songs = read_songs(readers, loading)
     if not songs:
         raise QsepError(f"{root}: none of its {len(readers)} files and songs could be used")
-    return Bank(songs, weight, root.name)
+    return Bank(songs, weight, root.name, instruments)
 
 
 def _sounds(folder: Path) -> list[Path]:

@@ -148,6 +148,10 @@ class Mixer:
         """Three seconds of one class, audible where the song has any such, (channels, SEGMENT)."""
         return self._from(self._sources[name], name, random)[0]
 
+    def sound(self, song: Song, name: str, random: np.random.Generator) -> Sound:
+        """Three seconds of one class of a song, augmented, (channels, SEGMENT)."""
+        return self._from([(1.0, [song])], name, random)[0]
+
     @property
     def _fine_share(self) -> float:
         return self.config.fine if any(self._siblings.values()) else 0.0
@@ -280,7 +284,7 @@ def _longer(piece: NDArray[np.int16], length: int, alone: bool) -> NDArray[np.in
 
 def _holding(banks: Sequence[Bank], names: Sequence[str]) -> list[tuple[float, list[Song]]]:
     """Weight and songs of each bank that has songs with all of ``names``."""
-    found = [(bank.weight, [s for s in bank.songs if all(s.of(name) is not None for name in names)]) for bank in banks]
+    found = [(bank.weight, bank.holding(names)) for bank in banks]
     return [(weight, songs) for weight, songs in found if songs and weight > 0.0]
 
 

@@ -42,6 +42,7 @@ class DataConfig:
     slakh: Path | None = None
     slakh_tracks: int | None = None
     stems: tuple[Path, ...] = ()
+    instruments: tuple[Path, ...] = ()
     validation: Path | None = None
     words: str = ""
     latent_segments: int = LATENT_SEGMENTS
@@ -148,6 +149,7 @@ def load_banks(data: DataConfig, reporter: Reporter) -> list[Bank]:
     banks += [folder_bank(path, progress=telling(path.name)) for path in data.stems]
     if not banks:
         raise UsageError("nothing to train on: give --musdb DIR, --slakh DIR or --stems DIR")
+    banks += [folder_bank(path, instruments=True, progress=telling(path.name)) for path in data.instruments]
     return banks
 
 

@@ -46,11 +46,22 @@ class Song:
 
 @dataclass(frozen=True)
 class Bank:
-    """Songs of one source, how often to draw from it, and what messages call it."""
+    """Songs of one source, how often to draw from it, and what messages call it.
+
+    ``instruments``: sounds of single instruments. They are drawn as fine classes, and never stand for a coarse class,
+    which they would make up in shares that no music has.
+    """
 
     songs: tuple[Song, ...]
     weight: float = 1.0
     name: str = "the data"
+    instruments: bool = False
+
+    def holding(self, names: Sequence[str]) -> list[Song]:
+        """The songs to draw from where all of ``names`` are wanted, coarse classes or fine ones."""
+        if self.instruments and any("/" not in name for name in names):
+            return []
+        return [song for song in self.songs if all(song.of(name) is not None for name in names)]
 
     def minutes(self) -> float:
         return sum(song.samples for song in self.songs) / MODEL_RATE / 60
@@ -82,7 +93,7 @@ def require_classes(banks: Iterable[Bank], classes: Sequence[str] = CLASSES) -> 
         One has none; the message lists what there is.
     """
     banks = list(banks)
-    there = list(dict.fromkeys(name for bank in banks for name in bank.classes()))
+    there = list(dict.fromkeys(name for bank in banks if not bank.instruments for name in bank.classes()))
     known = [*there, *(name for bank in banks for name in bank.fine())]
     for name in classes:
         if name not in known:
