@@ -1,6 +1,7 @@
-"""Sounds of single instruments, played from MIDI with SoundFonts: ``ROOT/INSTRUMENT/NAME.flac``.
+"""Sounds of single instruments, played from MIDI with SoundFonts: ``ROOT/CLASS/INSTRUMENT/NAME.flac``.
 
-Made for the presets of finer classes (``qsep-live presets new``) and for ``qsep-live experiment zeroshot``. Drum parts
+Made for finer classes (``qsep-live train --instruments``, ``qsep-live presets new``) and for ``qsep-live experiment
+zeroshot``. Drum parts
 are taken apart into kick, snare and hi-hat by their General MIDI notes; melodic parts go by their program.
 
     python scripts/instrument_sounds.py MIDI... --soundfont FluidR3_GM.sf2 -o sounds
@@ -24,22 +25,18 @@ from qsep_live.training.synth import SoundFonts, find_soundfonts
 RATE = 44_100
 LISTENED = 40.0
 """Seconds of a part, from its first note, that the sound is cut from."""
-DRUMS = {"kick": {35, 36}, "snare": {38, 40}, "hi-hat": {42, 44, 46, 22, 26}}
+DRUMS = {"drums/kick": {35, 36}, "drums/snare": {38, 40}, "drums/hi-hat": {42, 44, 46, 22, 26}}
 """Notes: General MIDI's, and the hi-hat edges of Roland kits."""
 PROGRAMS = {
-    "piano": range(0, 4),
-    "electric-piano": range(4, 6),
-    "organ": range(16, 21),
-    "acoustic-guitar": range(24, 26),
-    "electric-guitar": range(26, 29),
-    "distorted-guitar": range(29, 31),
-    "bass": range(32, 40),
-    "strings": range(40, 52),
-    "brass": range(56, 64),
-    "saxophone": range(64, 68),
-    "flute": range(72, 76),
-    "synth-lead": range(80, 88),
-    "synth-pad": range(88, 96),
+    "other/piano": range(0, 4),
+    "other/electric-piano": range(4, 6),
+    "other/organ": range(16, 21),
+    "other/guitar": range(24, 31),
+    "bass/bass-guitar": range(32, 40),
+    "other/strings": range(40, 52),
+    "other/brass": range(56, 64),
+    "other/winds": [*range(64, 68), *range(72, 76)],
+    "other/synth": range(80, 96),
 }
 
 

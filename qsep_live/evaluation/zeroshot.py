@@ -23,7 +23,7 @@ from qsep_live.evaluation.tracks import Tell, Track, quiet
 
 CASES: dict[str, tuple[str, ...]] = {
     "hi-hat": ("hi-hat", "kick", "bass"),
-    "piano": ("piano", "electric-guitar"),
+    "piano": ("piano", "guitar"),
 }
 """What is looked for, and what it is mixed with; each name a folder of sounds."""
 RATE = 44_100
@@ -37,7 +37,7 @@ Audio = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ZeroShotMixtures:
-    """Mixtures made of a folder of sounds, ``ROOT/CLASS/**``; as many of each case.
+    """Mixtures made of a folder of sounds, ``ROOT/**/INSTRUMENT/**``; as many of each case.
 
     Half of a class's files, drawn by ``seed``, go into mixtures, the other half into queries, so no query has a sound
     of its mixture. Files shorter than a mixture follow one another. A folder's name may be written with or without
@@ -77,7 +77,7 @@ class ZeroShotMixtures:
         return Track(f"{case} {number + 1}", RATE, mixture, {**stems, QUERY: query})
 
     def _folder(self, name: str) -> Path | None:
-        folders = sorted(path for path in self.root.iterdir() if path.is_dir()) if self.root.is_dir() else []
+        folders = sorted(path for path in self.root.rglob("*") if path.is_dir())
         return next((path for path in folders if _plain(path.name) == _plain(name)), None)
 
     def _sound(self, name: str, number: int, query: bool) -> Audio:

@@ -91,10 +91,10 @@ def test_the_terms_of_sure_answers() -> None:
     terms = listening_losses(Sure(), head, sounds, classes, torch.tensor([0, 1]))  # type: ignore[arg-type]
     assert terms[0] < 1e-6
     assert terms[1] < 1e-6
-    assert float(terms[2]) == pytest.approx(math.log(1 + 2 * math.exp(-1 / 0.2)), rel=1e-3)
+    assert terms[2].item() == pytest.approx(math.log(1 + 2 * math.exp(-1 / 0.2)), rel=1e-3)
     unknown = listening_losses(net, torch.nn.Linear(8, 6), sounds, classes, torch.tensor([-1, -1]))
     assert unknown[1] == 0.0
-    assert float(unknown[2]) == pytest.approx(math.log(3), rel=1e-3), "silence is silence: all are as near as the partner"
+    assert unknown[2].item() == pytest.approx(math.log(3), rel=1e-3), "silence is silence: all are as near as the partner"
 
 
 def test_it_learns_to_tell_apart(banks: list[Bank], instruments: Bank) -> None:
