@@ -1,9 +1,10 @@
 """Stems as a pack that is small enough to send to a machine with a GPU: 22,050 Hz, Ogg Vorbis.
 
-    python scripts/training_pack.py --musdb DIR --stems DIR... -o pack
+    python scripts/training_pack.py --musdb DIR --stems DIR... --instruments DIR -o pack
     tar cf pack.tar pack
     # on the other machine, again and again until it says that the budget is used:
-    qsep-live train --stems pack/train/musdb18 --stems pack/train/... --validation pack/valid \\
+    qsep-live train --stems pack/train/musdb18 --stems pack/train/... --instruments pack/train/... \\
+        --validation pack/valid --warm-start query.safetensors \\
         --minutes 120 --stop-after 9 --precision bf16 -o run
 """
 
@@ -41,11 +42,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--musdb", type=Path, required=True)
     parser.add_argument("--stems", type=Path, action="append", default=[])
-    parser.add_argument("--compression", type=float, default=0.6, help="0 to 1, smaller files (default 0.6)")
+    parser.add_argument("--instruments", type=Path, action="append", default=[])
+    parser.add_argument("--compression", type=float, default=0.9, help="0 to 1, smaller files (default 0.9)")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     train = {"musdb18": musdb_bank(arguments.musdb, "train")}
-    train |= {path.name: folder_bank(path) for path in arguments.stems}
+    train |= {path.name: folder_bank(path) for path in [*arguments.stems, *arguments.instruments]}
     banks = {f"train/{name}": bank for name, bank in train.items()}
     banks["valid"] = musdb_bank(arguments.musdb, "valid")
     total = 0
