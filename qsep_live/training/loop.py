@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -150,10 +150,11 @@ class Trainer:
         with closing(self._batches()) as drawn:
             while (ending := self._ending(wish)) is None:
                 start = time.monotonic()
-                self._recent.append(self._one(next(drawn)))
+                losses = self._one(next(drawn))
                 progress.seconds += time.monotonic() - start
                 if not self._ranks.first:
                     continue
+                self._recent.append(losses)
                 self._reporter.advance(self._share(), f"step {progress.step}")
                 here = progress.step, progress.seconds
                 if validate.due(*here):
@@ -237,7 +238,8 @@ class Trainer:
         self.progress.step += 1
         decay = min(config.optimiser.ema, (1 + self.progress.step) / (10 + self.progress.step))
         follow(self.averaged, self.model, decay)
-        return losses
+        # Kept until they are logged: without the graph that made them.
+        return replace(losses, total=losses.total.detach())
 
     def _diverged(self, losses: Losses) -> str:
         values = _floats(losses)
