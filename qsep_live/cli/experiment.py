@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from qsep_live.cli import options
+from qsep_live.cli import choices, options
 from qsep_live.cli.evaluate import (
     SPLITS,
     class_latents,
@@ -183,7 +183,7 @@ def slerp(
 
 @click.command()
 @click.option("--sounds", metavar="DIR", required=True, type=click.Path(path_type=Path),
-              help="Folders of sounds: hi-hat, kick, bass; piano, electric-guitar.")  # fmt: skip
+              help="Folders of sounds: hi-hat, kick, bass; piano, guitar; snare, strings …")  # fmt: skip
 @click.option("--mixtures", type=click.IntRange(1), default=8, show_default=True, help="Of each case.")
 @seed_option
 @metric_option
@@ -194,13 +194,16 @@ def zeroshot(
     sounds: Path, mixtures: int, seed: int, metric: Any, jobs: int, model: str | None, device: str,
     threads: int | None, output: Path,
 ) -> None:  # fmt: skip
-    """Hi-hat out of hi-hat, kick and bass; piano out of piano and electric guitar; by query (§4.4)."""
+    """Hi-hat out of hi-hat, kick and bass, piano out of piano and guitar, and others; by query, by preset (§4.4)."""
     from qsep_live.evaluation.zeroshot import ZeroShotMixtures, zeroshot_report
+    from qsep_live.latent.library import PresetLibrary
 
     prepare_folder(output)
     made, spec = ZeroShotMixtures(sounds, mixtures, seed), network_spec(model, device, threads, jobs)
+    fingerprint = choices.choose_model(str(spec.path)).fingerprint
+    presets = {preset.name: preset.latent for preset in PresetLibrary().presets() if preset.model == fingerprint}
     with track_bar("zero-shot", len(made)) as tell:
-        report = zeroshot_report(spec, made, metric, jobs, tell)
+        report = zeroshot_report(spec, made, presets, metric, jobs, tell)
     finish(report, output)
 
 

@@ -192,8 +192,10 @@ def sounds(root: Path, names: dict[str, float], files: int = 4) -> Path:
 
 
 def test_zero_shot(small: NetworkSpec, tmp_path: Path) -> None:
-    mixtures = ZeroShotMixtures(sounds(tmp_path / "s", {"drums/Hi Hat": 6000.0, "drums/kick": 80.0, "BASS/slap": 200.0}), 2)
-    assert mixtures.cases() == ["hi-hat"]
+    mixtures = ZeroShotMixtures(
+        sounds(tmp_path / "s", {"drums/Hi Hat": 6000.0, "drums/kick": 80.0, "BASS/slap": 200.0}), 2
+    )
+    assert mixtures.cases() == ["hi-hat", "kick"]
     track, again = mixtures[0], mixtures[0]
     np.testing.assert_array_equal(track.mixture, again.mixture)
     assert not np.array_equal(track.mixture, mixtures[1].mixture)
@@ -203,8 +205,11 @@ def test_zero_shot(small: NetworkSpec, tmp_path: Path) -> None:
     )
     heard = {name: set(_peaks(track.stems[name])) for name in ("hi-hat", QUERY)}
     assert not heard["hi-hat"] & heard[QUERY], "the query shares a sound with the mixture"
-    report = zeroshot_report(small, mixtures)
-    ((target, out_of, count, mixture, query, gain, _, oracle),) = report.table.rows
+    kick = np.ones(32, np.float32)
+    report = zeroshot_report(small, mixtures, {"kick": kick})
+    (target, out_of, count, mixture, query, gain, _, preset, oracle), (*_, by_name, _) = report.table.rows
+    assert np.isnan(float(preset))
+    assert np.isfinite(float(by_name))
     assert (target, out_of, count) == ("hi-hat", "hi-hat + kick + bass", 2)
     assert mixture == pytest.approx(-3.0, abs=0.3)
     assert float(oracle) > float(mixture) + 10.0

@@ -94,7 +94,9 @@ def test_the_terms_of_sure_answers() -> None:
     assert terms[2].item() == pytest.approx(math.log(1 + 2 * math.exp(-1 / 0.2)), rel=1e-3)
     unknown = listening_losses(net, torch.nn.Linear(8, 6), sounds, classes, torch.tensor([-1, -1]))
     assert unknown[1] == 0.0
-    assert unknown[2].item() == pytest.approx(math.log(3), rel=1e-3), "silence is silence: all are as near as the partner"
+    assert unknown[2].item() == pytest.approx(math.log(3), rel=1e-3), (
+        "silence is silence: all are as near as the partner"
+    )
 
 
 def test_it_learns_to_tell_apart(banks: list[Bank], instruments: Bank) -> None:
