@@ -211,12 +211,17 @@ class SongExaminer:
 def _networks(settings: Settings, warm_start: Path | None) -> tuple[Model, str, list[str]]:
     """Fresh networks, with the weights of a checkpoint where it has the same network; its fingerprint; where not."""
     model = settings.networks()
+    if settings.recipe.train_query and (anchors := settings.recipe.mixing.anchors):
+        raise UsageError(
+            f"mixing.anchors is {anchors}, and train_query is true: mean latents to ask with are those of a Query-net"
+            " that stays as it is; set one of them to 0 or false"
+        )
     if not settings.recipe.train_query:
         model.query_net.requires_grad_(False)
         if warm_start is None:
             raise UsageError(
                 f"recipe {settings.name} keeps the Query-net as it is: give --warm-start a model that has one, such as"
-                " the result of --recipe query"
+                " scripts/query_net.py or --recipe query makes"
             )
     if warm_start is None:
         return model, "", []
@@ -238,18 +243,10 @@ def _networks(settings: Settings, warm_start: Path | None) -> tuple[Model, str, 
 
 
 def _anchors(settings: Settings, model: Model, banks: Sequence[Bank]) -> torch.Tensor | None:
-    """Mean latents of the classes, (classes, latent), where the recipe asks for whole classes by them.
-
-    Raises
-    ------
-    UsageError
-        The Query-net is trained: its means would move away from those that the Separator has learned.
-    """
+    """Mean latents of the classes, (classes, latent), where the recipe asks for whole classes by them."""
     mixing = settings.recipe.mixing
     if not mixing.anchors:
         return None
-    if settings.recipe.train_query:
-        raise UsageError(f"mixing.anchors is {mixing.anchors}: only a Query-net that stays as it is has mean latents")
     means = mean_latents(model, banks, LATENT_SEGMENTS, names=mixing.classes)
     return torch.from_numpy(np.stack([means[name] for name in mixing.classes]))
 

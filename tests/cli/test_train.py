@@ -50,6 +50,10 @@ def test_the_recipes_are_listed_with_what_is_in_them(qsep: Callable[..., Any]) -
             ["--stems", "stems", "-o", "run", "--recipe", "shipped", "--steps", "1"],
             ["keeps the Query-net as it is", "--warm-start", "--recipe query"],
         ),
+        (
+            ["--stems", "stems", "-o", "run", "--steps", "1", "--set", "train_query=true"],
+            ["mixing.anchors is 3", "a Query-net that stays as it is"],
+        ),
         (["--stems", "stems", "-o", "run", "--steps", 1, "--minutes", 1], ["--minutes and --steps"]),
         (["--stems", "stems", "-o", "run", "--steps", 1, "--set", "loses.kl=1"], ["did you mean 'losses.kl'"]),
         (["--stems", "nowhere", "-o", "run", "--steps", 1, *QUICK], ["nowhere", "no such folder"]),
