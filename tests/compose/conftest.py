@@ -15,14 +15,19 @@ SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
 
 
 def tune(seed: int, bars: int = 16, key: int = 60, step: int = 2) -> Melody:
-    """A tune in a major key, a note each ``step`` sixteenths, long on each first beat; bars come back."""
+    """A tune in a major key, a note each ``step`` sixteenths, long on each first beat, a rest at the end of each bar;
+    bars come back."""
     random = np.random.default_rng(seed)
     figures = [random.integers(0, 8, BAR // step) for _ in range(3)]
     notes = []
     for bar in range(bars):
         figure = figures[(0, 1, 0, 2)[bar % 4]]
-        notes += [Note(bar * BAR + i * step, step, key + SCALE[degree]) for i, degree in enumerate(figure) if i != 1]
-        notes[1 - len(figure)] = notes[1 - len(figure)]._replace(length=2 * step)
+        lengths = [2 * step, 0, *[step] * (len(figure) - 3), 0]
+        notes += [
+            Note(bar * BAR + i * step, length, key + SCALE[degree])
+            for i, (degree, length) in enumerate(zip(figure, lengths, strict=True))
+            if length
+        ]
     return Melody(tuple(notes), bars * BAR)
 
 
