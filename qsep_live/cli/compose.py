@@ -106,20 +106,20 @@ def references(folder: Path | None, output: Path | None) -> None:
 
     if folder is None:
         table = dict(DEFAULT)
-        rows = [(name, KOREAN[name], f"{each.pitch:.2f}", f"{each.density:.2f}") for name, each in table.items()]
-        lines = columns(rows, ("EMOTION", "", "PITCH", "NOTES A BAR"))
+        rows = [(name, f"{each.pitch:.2f}", f"{each.density:.2f}", KOREAN[name]) for name, each in table.items()]
+        lines = columns(rows, ("EMOTION", "PITCH", "NOTES A BAR", ""))
     else:
         from qsep_live.compose.references import measure_folder
 
         found = measure_folder(folder, lambda text: click.echo(text, err=True))
         table = {name: each.reference for name, each in found.items()}
         measured = [
-            (name, KOREAN[name], f"{each.reference.pitch:.2f}", f"{each.reference.density:.2f}",
+            (name, f"{each.reference.pitch:.2f}", f"{each.reference.density:.2f}",
              f"{each.pitch_spread:.2f}", f"{each.density_spread:.2f}", f"{each.in_key:.2f}", f"{each.similarity:.2f}",
-             str(each.melodies))
+             str(each.melodies), KOREAN[name])
             for name, each in found.items()
         ]  # fmt: skip
-        heads = ("EMOTION", "", "PITCH", "NOTES A BAR", "±PITCH", "±NOTES", "IN KEY", "SIMILARITY", "MELODIES")
+        heads = ("EMOTION", "PITCH", "NOTES A BAR", "±PITCH", "±NOTES", "IN KEY", "SIMILARITY", "MELODIES", "")
         lines = columns(measured, heads)
     for line in lines:
         click.echo(line)

@@ -63,7 +63,9 @@ _VALENCE_AROUSAL = {
 }
 """Where the words lie in Russell's circumplex, each from -1 to 1; see docs/compose.md."""
 _PITCH_MIDDLE, _PITCH_SPAN = 70.0, 7.0
-_DENSITY_MIDDLE, _DENSITY_RATIO = 5.0, 2.0
+"""Mean and standard deviation of the training songs' mean pitches; docs/compose.md has the figures."""
+_DENSITY_MIDDLE, _DENSITY_RATIO = 5.0, 1.6
+"""Their (geometric) mean density, and how far it goes with full arousal: about their 5th to 95th percentile."""
 
 
 def _default(valence: float, arousal: float) -> Reference:

@@ -42,12 +42,14 @@ def top_line(notes: Sequence[Note]) -> list[Note]:
     Of notes that begin together the highest stays. A lower note that begins while a higher one sounds is another
     voice if more than half of it lies below that one, and else the next of the same voice, played legato.
     """
+    highest: dict[int, Note] = {}
+    for note in sorted(notes, key=lambda note: (note.start, note.pitch, note.length)):
+        highest[note.start] = note
     kept: list[Note] = []
-    for note in sorted(notes, key=lambda note: (note.start, -note.pitch)):
+    for note in highest.values():
         if kept and note.start < kept[-1].end:
             last = kept[-1]
-            below = min(last.end, note.end) - note.start
-            if note.start == last.start or (note.pitch <= last.pitch and 2 * below > note.length):
+            if note.pitch < last.pitch and 2 * (min(last.end, note.end) - note.start) > note.length:
                 continue
             kept[-1] = last._replace(length=note.start - last.start)
         kept.append(note)

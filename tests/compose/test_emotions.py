@@ -49,6 +49,13 @@ def test_the_default_table_is_ordered_as_the_words_are() -> None:
     assert len(set(DEFAULT.values())) == 9
 
 
+def test_the_documentation_has_the_default_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "compose.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()]
+    told = {row[0].split()[0]: (float(row[3]), float(row[4])) for row in rows if row[0].partition(" ")[0] in EMOTIONS}
+    assert told == {name: (each.pitch, each.density) for name, each in DEFAULT.items()}
+
+
 def test_a_table_is_read_as_written_and_what_is_missing_is_default(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     save_references({"dark": Reference(50.25, 3.5)}, path)
@@ -90,10 +97,11 @@ def test_the_command_measures_and_writes(tmp_path: Path, capfd: pytest.CaptureFi
     assert err.startswith("left out: ")
     assert err.count("\n") == 1
     bright = next(line.split() for line in out.splitlines() if line.startswith("bright"))
-    assert bright[:4] == ["bright", "밝음", "76.00", "4.00"]
+    assert bright == ["bright", "76.00", "4.00", "2.00", "0.00", bright[5], "1.00", "2", "밝음"]
     assert load_references(table) == {**DEFAULT, "bright": Reference(76.0, 4.0), "dark": Reference(50.0, 4.0)}
     assert run_main(["compose", "references"]) == 0
-    assert all(name in capfd.readouterr().out for name in ("peaceful",))
+    out = capfd.readouterr().out
+    assert all(f"{DEFAULT[name].pitch:.2f}" in out and KOREAN[name] in out for name in EMOTIONS)
 
 
 @pytest.mark.parametrize(

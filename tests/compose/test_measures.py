@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qsep_live.compose.measures import Key, key_of, measure, sounding
@@ -31,6 +31,7 @@ def bars(*figures: tuple[int, ...]) -> Melody:
     return Melody(tuple(notes), BAR * len(figures))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 11), st.booleans())
 def test_a_scale_is_in_its_own_key(tonic: int, minor: bool) -> None:
     melody = cadence(tonic, minor)
@@ -38,6 +39,7 @@ def test_a_scale_is_in_its_own_key(tonic: int, minor: bool) -> None:
     assert measure(melody).in_key == 1.0
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(-12, 12))
 def test_transposing_changes_the_pitch_alone(semitones: int) -> None:
     before, after = measure(cadence(3, True)), measure(cadence(3, True).transposed(semitones))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qsep_live.compose.melody import (
@@ -25,13 +25,14 @@ from qsep_live.compose.melody import (
 def melodies(draw: st.DrawFn) -> Melody:
     notes, now = [], 0
     for gap, length, pitch in draw(
-        st.lists(st.tuples(st.integers(0, 9), st.integers(1, 20), st.integers(LOWEST, HIGHEST)), max_size=40)
+        st.lists(st.tuples(st.integers(0, 9), st.integers(1, 20), st.integers(LOWEST, HIGHEST)), max_size=20)
     ):
         notes.append(Note(now + gap, length, pitch))
         now = notes[-1].end
     return Melody(tuple(notes), now + draw(st.integers(0, 40)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(melodies())
 def test_notes_survive_tokens(melody: Melody) -> None:
     tokens = melody.tokens()
@@ -41,6 +42,7 @@ def test_notes_survive_tokens(melody: Melody) -> None:
     assert melody_of(tokens) == melody
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.sampled_from([REST, HOLD]), st.integers(0, TOKENS - 1)), max_size=STEPS))
 def test_any_tokens_are_a_melody_and_its_own_tokens_are_canonical(tokens: list[int]) -> None:
     canonical = melody_of(tokens).tokens()
@@ -50,6 +52,7 @@ def test_any_tokens_are_a_melody_and_its_own_tokens_are_canonical(tokens: list[i
     assert np.array_equal(melody_of(canonical).tokens(), canonical)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(melodies(), st.integers(0, 5), st.integers(1, 5))
 def test_a_window_has_the_tokens_of_its_bars(melody: Melody, bar: int, bars: int) -> None:
     tokens, inside = melody.tokens(), melody.window(bar, bars).tokens()
@@ -64,6 +67,7 @@ def test_a_window_has_the_tokens_of_its_bars(melody: Melody, bar: int, bars: int
         assert set(inside[holding][1:]) <= {HOLD}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(melodies(), st.integers(-12, 12))
 def test_transposing_moves_pitches_alone_or_refuses(melody: Melody, semitones: int) -> None:
     pitches = [note.pitch + semitones for note in melody.notes]
@@ -76,6 +80,7 @@ def test_transposing_moves_pitches_alone_or_refuses(melody: Melody, semitones: i
             melody.transposed(semitones)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 127))
 def test_into_range_keeps_the_pitch_class(pitch: int) -> None:
     moved = into_range(pitch)

@@ -5,7 +5,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qsep_live.compose.beats import bar_start, grid_phase
@@ -132,9 +132,10 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         write_melody(tmp_path / "no" / "where.mid", TUNE)
 
 
-voices = st.lists(st.builds(Note, st.integers(0, 60), st.integers(1, 20), st.integers(40, 90)), min_size=1, max_size=40)
+voices = st.lists(st.builds(Note, st.integers(0, 60), st.integers(1, 20), st.integers(40, 90)), min_size=1, max_size=20)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(voices)
 def test_a_top_line_is_a_melody_of_the_highest_starts(notes: list[Note]) -> None:
     kept = top_line(notes)
@@ -151,6 +152,7 @@ def test_legato_is_one_voice_and_a_drone_another() -> None:
     assert top_line([Note(0, 16, 64), Note(4, 4, 60)]) == [Note(0, 16, 64)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(-0.49, 0.49), st.integers(0, 15), st.integers(0, 2**32 - 1))
 def test_phase_and_bar_of_a_grid(phase: float, place: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qsep_live.compose.melody import FIRST_NOTE, STEPS, TOKENS, Melody, Note, melody_of
@@ -72,6 +72,7 @@ def test_batches_depend_on_seed_and_step_alone(songs: Songs) -> None:
     assert not np.array_equal(batch, Windows(train, 4).batch(7, 32))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, TOKENS - 1), min_size=1, max_size=30), st.integers(-70, 70))
 def test_transposing_tokens_is_transposing_the_melody(tokens: list[int], semitones: int) -> None:
     moved = transposed(np.array([tokens]), np.array([semitones]))[0]
