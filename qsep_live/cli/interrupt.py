@@ -9,6 +9,8 @@ import signal
 from types import FrameType
 from typing import Any, Self
 
+import click
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -45,3 +47,16 @@ class Interrupts:
         self.wished = True
         if not self._deferred:
             raise Interrupted(number)
+
+
+class Noted(Interrupts):
+    """A first signal is noted, so that the run can save; a second one ends it at once."""
+
+    number = 0
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.wished:
+            raise Interrupted(number)
+        self.number = number
+        super()._handle(number, frame)
+        click.echo("stopping: the state is saved after this step; once more to stop without", err=True)

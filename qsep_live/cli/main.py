@@ -36,6 +36,7 @@ _COMMANDS = {
     "experiment": "qsep_live.cli.experiment:experiment",
     "train": "qsep_live.cli.train:train",
     "ship": "qsep_live.cli.train:ship",
+    "compose": "qsep_live.cli.compose:compose",
 }
 _EPILOG = """\b
 Examples:

@@ -7,13 +7,12 @@ import re
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qsep_live.cli import choices, options
-from qsep_live.cli.interrupt import Interrupted, Interrupts
+from qsep_live.cli.interrupt import Interrupted, Noted
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.training.schedule import Budget, Every
 
@@ -194,7 +193,7 @@ def train(**given: Any) -> None:
 
     ranks = ranks_from_environment()
     try:
-        with _Noted() as noted:
+        with Noted() as noted:
             ending = _run(given, settings, budget, ranks, noted, started)
     except QsepError as error:
         # Every process tells its own error: say whose it is.
@@ -204,7 +203,7 @@ def train(**given: Any) -> None:
 
 
 def _run(
-    given: dict[str, Any], settings: Settings, budget: Budget, ranks: Ranks, noted: _Noted, started: float
+    given: dict[str, Any], settings: Settings, budget: Budget, ranks: Ranks, noted: Noted, started: float
 ) -> Ending:
     from qsep_live.training.loop import Ending, LoopConfig
     from qsep_live.training.reporter import Lines, Silent
@@ -281,19 +280,6 @@ def _workers(given: dict[str, Any], ranks: Ranks) -> int:
 
     gpu = given["device"] in ("auto", "cuda") and torch.cuda.is_available()
     return max(1, min(12, choices.cores() // ranks.local_size - 1)) if gpu else 1
-
-
-class _Noted(Interrupts):
-    """A first signal is noted, so that the run can save; a second one ends it at once."""
-
-    number = 0
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.wished:
-            raise Interrupted(number)
-        self.number = number
-        super()._handle(number, frame)
-        click.echo("stopping: the state is saved after this step; once more to stop without", err=True)
 
 
 @click.command()

@@ -7,7 +7,6 @@ one of the two is complete.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from torch import Tensor
 
 from qsep_live.errors import QsepError
 from qsep_live.nets.model import Model
-from qsep_live.training.optimiser import load_optimiser, optimiser_tensors
+from qsep_live.nets.optimiser_state import load_optimiser, optimiser_tensors
+from qsep_live.whole_file import write_whole
 
 _KEY = "qsep_live_training"
 _SCHEMA = 1
@@ -109,41 +109,6 @@ def load_state(path: Path) -> State:
         raise QsepError(
             f"{path}: not the state of a run ({reason}); remove it to start again, or give another --output"
         ) from None
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``path`` atomically and durably; an error leaves what it held before.
-
-    Raises
-    ------
-    QsepError
-        Names the file and the cause.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    kept = "; what it held before is kept" if path.exists() else ""
-    try:
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-            _sync_folder(path.parent)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise QsepError(f"{path}: could not be written: {error.strerror or error}{kept}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is only durable once its folder is; Windows cannot open one."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

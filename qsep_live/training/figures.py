@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qsep_live.training.checkpoint import write_whole
+from qsep_live.whole_file import write_whole
 
 if TYPE_CHECKING:
     from qsep_live.training.run_folder import Row

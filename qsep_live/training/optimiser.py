@@ -1,12 +1,10 @@
-"""Adam over both networks, the averaged weights that follow them, and both as plain tensors."""
+"""Adam over both networks, and the averaged weights that follow them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from qsep_live.nets.model import Model
 
@@ -49,18 +47,3 @@ def follow(averaged: Model, model: Model, decay: float) -> None:
     for name, module in averaged.modules().items():
         for mine, theirs in zip(module.buffers(), model.modules()[name].buffers(), strict=True):
             mine.copy_(theirs)
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The moments as ``INDEX.KEY`` tensors."""
-    state = optimiser.state_dict()["state"]
-    return {f"{index}.{key}": value for index, moments in state.items() for key, value in moments.items()}
-
-
-def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` gave, onto the devices of the weights."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

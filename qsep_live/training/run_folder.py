@@ -11,8 +11,8 @@ from typing import Any
 
 from qsep_live import __version__
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.training.checkpoint import write_whole
 from qsep_live.training.settings import difference
+from qsep_live.whole_file import write_whole
 
 Row = dict[str, float | None]
 

@@ -12,8 +12,8 @@ from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.preset import Preset
 from qsep_live.latent.preset_file import save_preset
 from qsep_live.nets.model import Model, load_model, save_model
-from qsep_live.training.checkpoint import write_whole
 from qsep_live.training.run_folder import Row, RunFolder
+from qsep_live.whole_file import write_whole
 
 DESCRIPTIONS = {
     "vocals": "Singing voices, lead and backing.",

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from qsep_live.errors import QsepError
-from qsep_live.training.checkpoint import Progress, State, load_state, put_state, save_state, take_state, write_whole
+from qsep_live.training.checkpoint import Progress, State, load_state, put_state, save_state, take_state
 from qsep_live.training.optimiser import OptimiserConfig, follow, weights
 from qsep_live.training.settings import settings_of
+from qsep_live.whole_file import write_whole
 
 SMALL = ["separator.widths=2,2,4,4,4,4", "query_net.channels=2,2,4,4,4,4", "query_net.gru_units=8"]
 

@@ -1,0 +1,1 @@
+"""Melodies made by a model and steered by emotions. Nothing in the live engine depends on this room."""

@@ -1,0 +1,53 @@
+"""Songs in one safetensors file: a run reads its MIDI once, and the file alone is enough to train elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qsep_live.compose.melody import STEPS, TOKENS
+from qsep_live.compose.songs import Song
+from qsep_live.errors import QsepError
+from qsep_live.whole_file import write_whole
+
+SUFFIX = ".safetensors"
+_KEY = "qsep_live_songs"
+_SCHEMA = 1
+
+
+def save_songs(songs: Sequence[Song], path: Path) -> None:
+    """Write ``path`` whole or not at all. Raises QsepError."""
+    from safetensors.numpy import save
+
+    names = [[song.name, len(song.windows)] for song in songs]
+    tokens = np.concatenate([song.windows for song in songs]).astype(np.uint8)
+    write_whole(path, save({"tokens": tokens}, {_KEY: json.dumps({"schema": _SCHEMA, "songs": names})}))
+
+
+def load_songs(path: Path) -> list[Song]:
+    """Read what `save_songs` wrote.
+
+    Raises
+    ------
+    QsepError
+        The file is missing, damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            words = json.loads((file.metadata() or {})[_KEY])
+            tokens = file.get_tensor("tokens")
+        counts = [int(count) for _, count in words["songs"]]
+        if words["schema"] != _SCHEMA or tokens.shape != (sum(counts), STEPS) or tokens.max() >= TOKENS:
+            raise ValueError("of another version")
+        parts = np.split(tokens.astype(np.int64), np.cumsum(counts)[:-1])
+        return [Song(str(name), part) for (name, _), part in zip(words["songs"], parts, strict=True)]
+    except OSError as error:
+        raise QsepError(f"{path}: {error.strerror or error}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:80]
+        raise QsepError(f"{path}: no songs of a run of qsep-live compose train-vae ({reason})") from None
