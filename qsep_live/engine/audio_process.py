@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ CHANNELS = 2
 LARGEST_BLOCK = 8192
 STALLED = 2.0
 """Seconds without a callback after which the server counts as gone."""
+RACK_PATIENCE = 0.25
+"""Seconds that an effect may fall behind the sound before it is bypassed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ class _Stream:
         if settings.rack is not None:
             from qsep_live.rack.rack import Rack
 
-            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK)
+            patience = inf if settings.lockstep else RACK_PATIENCE
+            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK, patience)
         source = None
         if not settings.input.is_device:
             source = FileSource(settings.input.name, rate, CHANNELS)

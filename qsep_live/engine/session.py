@@ -218,6 +218,8 @@ class LiveSession:
             audio_restarts=self._audio.restarts,
             midi=self._midi.port_name if self._midi else None,
             device=self._device,
+            rack_faults=int(audio["rack_faults"]),
+            midi_dropped=self._midi.dropped if self._midi else 0,
         )
 
     def stop(self) -> Status:
@@ -355,7 +357,7 @@ class LiveSession:
         return {key: value + self._totals.get(key, 0.0) for key, value in now.items()}
 
 
-_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired")
+_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired", "limited")
 
 
 def default_delay(step: float) -> float:
