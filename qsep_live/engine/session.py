@@ -33,6 +33,7 @@ from qsep_live.engine.worker import Worker
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.morph import LatentPath, Morph
 from qsep_live.latent.preset import Preset
+from qsep_live.latent.watch import PresetWatch
 from qsep_live.rack.config import RackConfig
 
 TICK = 0.01
@@ -40,6 +41,8 @@ MODEL_PATIENCE = 180.0
 OPEN_PATIENCE = 30.0
 HUNG = 5.0
 """Seconds without a beat after which a process is killed and started again."""
+ASLEEP = 1.0
+"""Seconds between two ticks that only a machine that was suspended, or a host that was stopped, explains."""
 
 MORPH = Parameter("morph", 0.0, 1.0, 0.0)
 WET = Parameter("wet", 0.0, 1.0, 1.0)
@@ -54,6 +57,8 @@ class SessionConfig:
     ----------
     presets
         At least one; more make the path that the morph position moves along.
+    preset_files
+        Where they came from: each is read again when it changes. None: they stay as they are.
     delay
         Of the signal path; None takes the shortest at which this machine's masks are on time.
     midi
@@ -84,6 +89,7 @@ class SessionConfig:
     duration: float | None = None
     fallback: Fallback = "dry"
     lockstep: float = 0.0
+    preset_files: tuple[Path, ...] | None = None
 
 
 class LiveSession:
@@ -103,8 +109,11 @@ class LiveSession:
         self._rack_values: dict[str, float] = {}
         self._surface: ControlSurface | None = None
         self._midi: MidiInput | None = None
-        self._midi_due = 0.0
+        self._midi_due = self._files_due = 0.0
+        self._files = None if config.preset_files is None else PresetWatch(config.presets, config.preset_files)
+        self._reloads = 0
         self._last_tick = time.monotonic()
+        self._trust = 0.0
         self._device = ""
         self._totals: dict[str, float] = {}
         self._previous: dict[str, float] = {}
@@ -141,7 +150,11 @@ class LiveSession:
         """One turn of the host: knobs, latent, processes. Call it every `TICK` seconds."""
         now = time.monotonic()
         passed, self._last_tick = now - self._last_tick, now
+        if passed > ASLEEP:
+            # The host itself was stopped, and the others most likely with it: they get the time to beat again.
+            self._trust = now + HUNG
         self._read_midi(now)
+        self._read_presets(now)
         self._publish(self._path.step(passed), passed)
         self._look_after_mask(now)
         self._look_after_audio(now)
@@ -220,6 +233,7 @@ class LiveSession:
             device=self._device,
             rack_faults=int(audio["rack_faults"]),
             midi_dropped=self._midi.dropped if self._midi else 0,
+            reloads=self._reloads,
         )
 
     def stop(self) -> Status:
@@ -271,6 +285,7 @@ class LiveSession:
         if not self._rack_values:
             self._rack_values = dict(word.data["rack_values"])
             self._rack_parameters = parameters
+        if self._surface is None:
             self._bind()
         self._publish_rack()
         self.state = State.RUNNING
@@ -301,6 +316,18 @@ class LiveSession:
             if news:
                 self._tell(news)
 
+    def _read_presets(self, now: float) -> None:
+        """Look at the preset files once a second; what changed is glided to."""
+        if self._files is None or now < self._files_due:
+            return
+        self._files_due = now + 1.0
+        before = self._files.presets
+        for line in self._files.look():
+            self._tell(line)
+        if self._files.presets != before:
+            self._reloads += 1
+            self._path.change_path(Morph(self._files.presets), self._path.target)
+
     def _publish(self, latent: NDArray[np.float32], passed: float = 0.0) -> None:
         """Move the glides by ``passed`` seconds and tell the children, if anything moved."""
         values = {name: glide.step(passed) if passed else glide.value for name, glide in self._glides.items()}
@@ -321,7 +348,7 @@ class LiveSession:
         if not worker.alive:
             if worker.restart_when_due():
                 self._tell("the mask process had ended; started again")
-        elif worker.age > MODEL_PATIENCE and now - self._board.beats[1] > HUNG:
+        elif now >= self._trust and worker.hangs(self._board.beats[1], MODEL_PATIENCE, HUNG):
             self._tell("the mask process hung; killed")
             worker.kill()
 
@@ -338,7 +365,7 @@ class LiveSession:
                 self._tell("the sound was lost; waiting for the device")
             self.state = State.WAITING
             worker.restart_when_due()
-        elif worker.age > OPEN_PATIENCE and now - self._board.beats[0] > HUNG:
+        elif now >= self._trust and worker.hangs(self._board.beats[0], OPEN_PATIENCE, HUNG):
             self._tell("the audio process hung; killed")
             worker.kill()
 

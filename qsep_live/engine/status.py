@@ -50,6 +50,8 @@ class Status:
         Effects that are bypassed because they failed.
     midi_dropped
         MIDI messages that came faster than they could be read.
+    reloads
+        How often preset files changed and were read again.
     """
 
     state: State
@@ -87,6 +89,7 @@ class Status:
     limited: int = 0
     rack_faults: int = 0
     midi_dropped: int = 0
+    reloads: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: −∞ becomes None, the latency carries its total."""

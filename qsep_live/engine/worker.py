@@ -34,6 +34,7 @@ class Worker:
         self._wait = FIRST_WAIT
         self._next = 0.0
         self._started = 0.0
+        self._ready = 0.0
 
     @property
     def restarts(self) -> int:
@@ -52,10 +53,22 @@ class Worker:
     def exitcode(self) -> int | None:
         return self._process.exitcode if self.starts else None
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last start."""
-        return time.monotonic() - self._started
+    def hangs(self, beat: float, first: float, later: float) -> bool:
+        """Whether a living child has not beaten for too long.
+
+        Parameters
+        ----------
+        beat
+            When it last did, `time.monotonic`.
+        first, later
+            Seconds that it may take until it says "ready", and that may lie between two beats after that.
+        """
+        now = time.monotonic()
+        if not self.alive:
+            return False
+        if not self._ready:
+            return now - self._started > first
+        return now - max(beat, self._ready) > later
 
     def start(self) -> None:
         """Spawn the child."""
@@ -69,7 +82,7 @@ class Worker:
         )
         self._process.start()
         theirs.close()
-        self._started = time.monotonic()
+        self._started, self._ready = time.monotonic(), 0.0
 
     def restart_when_due(self) -> bool:
         """Start the dead child again, sooner or later according to how long it lived; whether it was now."""
@@ -89,6 +102,8 @@ class Worker:
         with suppress(EOFError, OSError):
             while self.starts and self._link.poll():
                 words.append(self._link.recv())
+                if words[-1].kind == "ready":
+                    self._ready = time.monotonic()
         return words
 
     def wait_for(self, kinds: tuple[str, ...], timeout: float) -> Word | None:
