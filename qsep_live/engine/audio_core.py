@@ -18,7 +18,7 @@ from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mix import MODES, Mixer
-from qsep_live.engine.shared import TIME_BIN, TIMES, Board
+from qsep_live.engine.shared import AUDIO, TIME_BIN, TIMES, Board
 from qsep_live.engine.signal_path import SignalPath
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class AudioCore:
         self._after_end = 0
         self._names = [parameter.name for parameter in rack.parameters] if rack else []
         self._sent = [float("nan")] * len(self._names)
+        # What the stream before this one left there is over.
+        board.audio.publish(**{**dict.fromkeys(AUDIO, 0.0), "mask_age": -1.0})
 
     def process(self, indata: NDArray[np.float32], outdata: NDArray[np.float32], times: StreamTimes) -> None:
         """One callback: fill ``outdata`` (n, channels out) from ``indata`` (n, channels in)."""

@@ -126,6 +126,14 @@ def test_what_happened_is_on_the_board(board: Board) -> None:
     assert heard[[999, 1000, 2000]].tolist() == [[0.25, 0.0], [0.125, -0.125], [0.125, 0.125]]
 
 
+def test_a_new_stream_begins_to_count_at_zero(board: Board) -> None:
+    play(open_core(board, 44_100, 0.025), noise(4096), 256)
+    open_core(board, 44_100, 0.025)
+    board.audio.refresh()
+    assert board.audio["mask_age"] == -1
+    assert board.audio["callbacks"] == board.audio["blocksize"] == board.audio["position"] == 0
+
+
 def test_a_block_takes_no_new_array_to_be_heard(board: Board) -> None:
     core = open_core(board, 44_100, 0.025)
     block = noise(512)

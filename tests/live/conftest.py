@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +299,47 @@ def listener() -> Iterator[Callable[[str], Cable]]:
 @pytest.fixture
 def cable(jack: Any, listener: Callable[[str], Cable]) -> Cable:
     return listener(jack.name)
+
+
+class Pad:
+    """A MIDI instrument at the server that may send any bytes at all."""
+
+    def __init__(self, server: str) -> None:
+        jack = pytest.importorskip("jack", reason="the JACK-Client package is not installed")
+        self._client = jack.Client("pads", servername=server, no_start_server=True)
+        self._waiting: deque[bytes] = deque()
+        self._port: Any = None
+        self._client.set_process_callback(self._process)
+        self._client.activate()
+
+    def _process(self, frames: int) -> None:
+        port = self._port
+        if port is None:
+            return
+        port.clear_buffer()
+        for offset in range(min(len(self._waiting), frames // 2)):
+            port.write_midi_event(offset, self._waiting.popleft())
+
+    def plug(self) -> None:
+        self._port = self._client.midi_outports.register("pad")
+
+    def pull(self) -> None:
+        """Once everything was sent."""
+        while self._waiting:
+            time.sleep(0.01)
+        port, self._port = self._port, None
+        port.unregister()
+
+    def send(self, message: Sequence[int]) -> None:
+        self._waiting.append(bytes(message))
+
+    def close(self) -> None:
+        self._client.deactivate()
+        self._client.close()
+
+
+@pytest.fixture
+def pad(jack: Any) -> Iterator[Pad]:
+    made = Pad(jack.name)
+    yield made
+    made.close()
