@@ -114,6 +114,7 @@ class LiveSession:
         self._reloads = 0
         self._last_tick = time.monotonic()
         self._trust = 0.0
+        self._complaint = ""
         self._device = ""
         self._totals: dict[str, float] = {}
         self._previous: dict[str, float] = {}
@@ -358,7 +359,10 @@ class LiveSession:
             if word.kind == "ready":
                 self._opened(word)
                 self._tell(f"sound is back: {word.text}")
-            else:
+                self._complaint = ""
+            elif word.text != self._complaint:
+                # A device that stays away is tried again and again, and complained of once.
+                self._complaint = word.text
                 self._tell(word.text)
         if not worker.alive:
             if self.state is State.RUNNING:

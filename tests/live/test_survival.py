@@ -275,6 +275,27 @@ def test_two_at_once_and_sigterm_for_one(stage: Any, home: Any, jack: Any, tmp_p
     assert after["callbacks"] > before["callbacks"]
 
 
+def test_the_server_comes_back_at_a_rate_that_was_not_asked_for(mortal_jack: Any, program: Any) -> None:
+    """It is said once, whatever the number of attempts, and the right rate is waited for."""
+    live = program(mortal_jack, "--preset", "vocals", "--no-midi", "--rate", "44100")
+    live.running()
+    mortal_jack.kill()
+    live.wait(lambda s: s["type"] == "status" and s["state"] == "waiting", "waiting")
+    mortal_jack.rate = 48000
+    mortal_jack.start()
+    live.wait(lambda s: s["type"] == "event" and "cannot run at 44100 Hz" in s["text"], "what is wrong")
+    first = len(live.seen)
+    tried = live.wait(lambda s: s["type"] == "status" and s["audio_restarts"] >= 3, "another attempt")
+    assert tried["state"] == "waiting"
+    mortal_jack.stop()
+    mortal_jack.rate = 44100
+    mortal_jack.start()
+    live.wait(lambda s: s["type"] == "status" and s["state"] == "running", "running again")
+    assert not [s for s in live.seen[first:] if "cannot run at 44100 Hz" in s.get("text", "")]
+    live.stop()
+    assert live.errors() == ""
+
+
 @pytest.mark.parametrize(("rate", "period"), [(48000, 256), (44100, 1024)])
 def test_the_server_comes_back_otherwise(
     mortal_jack: Any, program: Any, listener: Callable[[str], Any], rate: int, period: int
