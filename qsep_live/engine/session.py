@@ -1,7 +1,7 @@
 """A live session: the host that starts the audio and the mask process, moves the knobs, and keeps both alive.
 
-Threading: one thread owns a `LiveSession`; it never touches PortAudio or torch, so that neither can take it down.
-Every 10 ms a tick reads MIDI, glides the parameters, and looks after the processes.
+Threading: one thread owns a `LiveSession`; it never touches PortAudio, rtmidi or torch, so that none of
+them can take it down. Every 10 ms a tick hears what MIDI says, glides the parameters, and looks after the processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from qsep_live.control.glide import Glide
 from qsep_live.control.mapping import Mapping
-from qsep_live.control.ports import MidiInput
 from qsep_live.control.surface import Change, ControlSurface, PickPreset
 from qsep_live.dsp.parameter import Parameter
 from qsep_live.engine.audio_process import AudioSettings, audio_main
@@ -25,6 +24,7 @@ from qsep_live.engine.child import Word
 from qsep_live.engine.delay import exact_delay
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.mask_process import MaskSettings, mask_main
+from qsep_live.engine.midi_process import midi_main
 from qsep_live.engine.mix import MODES, Mode
 from qsep_live.engine.shared import RACK_PARAMETERS, Board
 from qsep_live.engine.signal_path import Fallback
@@ -108,8 +108,9 @@ class LiveSession:
         self._rack_parameters: list[Parameter] = []
         self._rack_values: dict[str, float] = {}
         self._surface: ControlSurface | None = None
-        self._midi: MidiInput | None = None
-        self._midi_due = self._files_due = 0.0
+        self._midi_port: str | None = None
+        self._midi_dropped = 0
+        self._files_due = 0.0
         self._files = None if config.preset_files is None else PresetWatch(config.presets, config.preset_files)
         self._reloads = 0
         self._last_tick = time.monotonic()
@@ -122,6 +123,7 @@ class LiveSession:
         self._board = Board()
         self._mask = Worker("mask", mask_main, self._mask_arguments)
         self._audio = Worker("audio", audio_main, self._audio_arguments)
+        self._midi = Worker("MIDI", midi_main, lambda _start: (self._board.name, config.midi))
 
     def start(self) -> None:
         """Load the model, open the stream.
@@ -134,6 +136,8 @@ class LiveSession:
         try:
             self._publish(self._path.latent)
             self._mask.start()
+            if self.config.listen:
+                self._midi.start()
             ready = self._first_word(self._mask, MODEL_PATIENCE)
             step = float(ready.data["step_seconds"])
             for preset in self.config.presets:
@@ -142,7 +146,8 @@ class LiveSession:
             self.state = State.OPENING
             self._audio.start()
             self._opened(self._first_word(self._audio, OPEN_PATIENCE))
-            self._open_midi()
+            if self.config.listen:
+                self._first_word(self._midi, OPEN_PATIENCE)
         except BaseException:
             self.stop()
             raise
@@ -154,7 +159,7 @@ class LiveSession:
         if passed > ASLEEP:
             # The host itself was stopped, and the others most likely with it: they get the time to beat again.
             self._trust = now + HUNG
-        self._read_midi(now)
+        self._look_after_midi(now)
         self._read_presets(now)
         self._publish(self._path.step(passed), passed)
         self._look_after_mask(now)
@@ -187,7 +192,7 @@ class LiveSession:
     @property
     def pids(self) -> list[int]:
         """The processes of the session that live now, the host first."""
-        return [os.getpid(), *(w.pid for w in (self._audio, self._mask) if w.alive and w.pid is not None)]
+        return [os.getpid(), *(w.pid for w in (self._audio, self._mask, self._midi) if w.alive and w.pid is not None)]
 
     def status(self) -> Status:
         """One look at everything."""
@@ -230,10 +235,11 @@ class LiveSession:
             dropped=int(mask["dropped"]),
             mask_restarts=self._mask.restarts,
             audio_restarts=self._audio.restarts,
-            midi=self._midi.port_name if self._midi else None,
+            midi=self._midi_port,
             device=self._device,
             rack_faults=int(audio["rack_faults"]),
-            midi_dropped=self._midi.dropped if self._midi else 0,
+            midi_dropped=self._midi_dropped,
+            midi_restarts=self._midi.restarts,
             reloads=self._reloads,
         )
 
@@ -244,12 +250,11 @@ class LiveSession:
         self._board.control.publish(stop=1.0)
         self._audio.join(5.0)
         self._mask.join(2.0)
+        self._midi.join(2.0)
         for worker in (self._audio, self._mask):
             for word in worker.words():
                 if word.kind == "event":
                     self._tell(word.text)
-        if self._midi is not None:
-            self._midi.close()
         self._board.close()
         self.state = State.ENDED
         return final
@@ -301,21 +306,27 @@ class LiveSession:
         for name, value in self._rack_values.items():
             self._surface.moved(name, value)
 
-    def _open_midi(self) -> None:
-        if self.config.listen:
-            self._midi = MidiInput(self.config.midi)
-
-    def _read_midi(self, now: float) -> None:
-        if self._midi is None or self._surface is None:
+    def _look_after_midi(self, now: float) -> None:
+        worker = self._midi
+        if not self.config.listen or self._surface is None:
             return
-        for stamp, message in self._midi.poll():
-            for change in self._surface.handle(message, stamp):
-                self.apply(change)
-        if now >= self._midi_due:
-            self._midi_due = now + 1.0
-            news = self._midi.watch(now)
-            if news:
-                self._tell(news)
+        for word in worker.words():
+            if word.kind == "midi":
+                self._midi_dropped = word.data["dropped"]
+                for stamp, message in word.data["messages"]:
+                    for change in self._surface.handle(message, stamp):
+                        self.apply(change)
+            elif word.kind != "ready":
+                self._midi_port = word.data.get("port")
+                if word.text:
+                    self._tell(word.text)
+        if not worker.alive:
+            self._midi_port = None
+            if worker.restart_when_due():
+                self._tell("the MIDI process had ended; started again")
+        elif now >= self._trust and worker.hangs(self._board.beats[2], OPEN_PATIENCE, HUNG):
+            self._tell("the MIDI process hung; killed")
+            worker.kill()
 
     def _read_presets(self, now: float) -> None:
         """Look at the preset files once a second; what changed is glided to."""

@@ -90,6 +90,7 @@ class Status:
     rack_faults: int = 0
     midi_dropped: int = 0
     reloads: int = 0
+    midi_restarts: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: −∞ becomes None, the latency carries its total."""

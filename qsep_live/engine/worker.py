@@ -35,6 +35,7 @@ class Worker:
         self._next = 0.0
         self._started = 0.0
         self._ready = 0.0
+        self._kept: list[Word] = []
 
     @property
     def restarts(self) -> int:
@@ -98,7 +99,7 @@ class Worker:
 
     def words(self) -> list[Word]:
         """What the child said since the last call."""
-        words: list[Word] = []
+        words, self._kept = self._kept, []
         with suppress(EOFError, OSError):
             while self.starts and self._link.poll():
                 words.append(self._link.recv())
@@ -111,8 +112,10 @@ class Worker:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             alive = self.alive
-            for word in self.words():
+            words = self.words()
+            for place, word in enumerate(words):
                 if word.kind in kinds:
+                    self._kept = words[place + 1 :]
                     return word
             if not alive:
                 return None

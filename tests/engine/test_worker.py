@@ -133,3 +133,14 @@ def test_a_hang_is_judged_by_what_the_child_has_said(children: ModuleType, hire:
     assert not worker.hangs(time.monotonic(), PATIENCE, 0.04)
     worker.kill()
     assert not worker.hangs(0.0, 0.0, 0.0)
+
+
+def test_what_is_said_after_the_word_waited_for_is_not_lost(children: ModuleType, hire: Callable[..., Worker]) -> None:
+    worker = hire(children.say_ready_and_more, 3)
+    worker.start()
+    heard: list[str] = []
+    assert worker.wait_for(("ready",), PATIENCE) is not None
+    until = time.monotonic() + PATIENCE
+    while len(heard) < 3 and time.monotonic() < until:
+        heard += [word.text for word in worker.words()]
+    assert heard == ["0", "1", "2"]
