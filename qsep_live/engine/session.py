@@ -41,6 +41,8 @@ MODEL_PATIENCE = 180.0
 OPEN_PATIENCE = 30.0
 HUNG = 5.0
 """Seconds without a beat after which a process is killed and started again."""
+SLOW_STEPS = 20
+"""Steps, each as long as the last one, that a mask takes at most before its process counts as hung."""
 ASLEEP = 1.0
 """Seconds between two ticks that only a machine that was suspended, or a host that was stopped, explains."""
 
@@ -360,7 +362,11 @@ class LiveSession:
         if not worker.alive:
             if worker.restart_when_due():
                 self._tell("the mask process had ended; started again")
-        elif now >= self._trust and worker.hangs(self._board.beats[1], MODEL_PATIENCE, HUNG):
+            return
+        self._board.mask.refresh()
+        # It beats between steps alone: one that is slow, on a busy machine, is no worse than one that is not there.
+        patience = min(MODEL_PATIENCE, max(HUNG, SLOW_STEPS * self._board.mask["step_seconds"]))
+        if now >= self._trust and worker.hangs(self._board.beats[1], MODEL_PATIENCE, patience):
             self._tell("the mask process hung; killed")
             worker.kill()
 
