@@ -66,6 +66,14 @@ def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ..
     return presets
 
 
+def preset_files(names: Sequence[str]) -> tuple[Path, ...]:
+    """The files of the presets called ``names``."""
+    from qsep_live.latent.library import PresetLibrary
+
+    library = PresetLibrary()
+    return tuple(library.path(name) for name in names)
+
+
 def choose_rack(option: str | None, presets: Sequence[Preset]) -> RackConfig | None:
     """The rack of ``--rack``; without it the first one that a preset names, if any."""
     from qsep_live.rack.config import RackConfig

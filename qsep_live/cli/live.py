@@ -107,6 +107,7 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         duration=options.duration,
         fallback=options.fallback or "dry",  # type: ignore[arg-type]
         lockstep=options.lockstep or 0.0,
+        preset_files=choices.preset_files(options.presets),
     )
     before = {path: _stamp(path) for path in written}
     display = open_display(options.as_json)

@@ -49,25 +49,30 @@ class MidiSystem:
         import rtmidi
 
         self._watch = JackWatch(f"{CLIENT}-watch") if api == rtmidi.API_UNIX_JACK else None
+        self._api, self._kind = api, kind
         try:
-            with quiet_alsa() if api == rtmidi.API_LINUX_ALSA else nullcontext():
-                self._rtmidi: Any = (
-                    rtmidi.MidiIn(api, name=CLIENT, queue_size_limit=QUEUE)
-                    if kind == "in"
-                    else rtmidi.MidiOut(api, name=CLIENT)
-                )
+            self._rtmidi: Any = self._client()
         except rtmidi.RtMidiError as error:
             if self._watch:
                 self._watch.close()
             raise ConnectionError(str(error).rstrip(".")) from error
+        self._used = False
         self._source: str | None = None
         self._own: frozenset[str] = frozenset()
         self._stamp = math.inf
 
+    def _client(self) -> Any:
+        import rtmidi
+
+        with quiet_alsa() if self._api == rtmidi.API_LINUX_ALSA else nullcontext():
+            if self._kind == "in":
+                return rtmidi.MidiIn(self._api, name=CLIENT, queue_size_limit=QUEUE)
+            return rtmidi.MidiOut(self._api, name=CLIENT)
+
     @property
     def alive(self) -> bool:
         """False when the server behind it died; only JACK's can."""
-        return self._watch is None or self._watch.alive
+        return self._rtmidi is not None and (self._watch is None or self._watch.alive)
 
     def names(self) -> list[str]:
         """The full names of the ports to read from (or to write to, for an output client)."""
@@ -75,6 +80,9 @@ class MidiSystem:
 
     def open(self, source: str) -> bool:
         """Listen to ``source``; False when it went away meanwhile."""
+        if self._used:
+            self._renew()
+        self._used = True
         before = self._watch.listeners(source) if self._watch else frozenset()
         names = self.names()
         if source not in names or _unless_gone(self._open_index, None, names.index(source)) is None:
@@ -91,6 +99,13 @@ class MidiSystem:
             self.shut()
         return bool(own)
 
+    def _renew(self) -> None:
+        """Begin with a new client: one whose port was pulled in the middle of a system-exclusive message waits for the
+        end of it for ever, and hears nothing else."""
+        self._rtmidi.delete()
+        self._rtmidi = _unless_gone(self._client, None)
+        self._stamp = math.inf
+
     def _open_index(self, index: int) -> Any:
         return self._rtmidi.open_port(index, name="midi in")
 
@@ -106,7 +121,8 @@ class MidiSystem:
     def shut(self) -> None:
         """Stop listening to the port."""
         self._source = None
-        _unless_gone(self._rtmidi.close_port, None)
+        if self._rtmidi is not None:
+            _unless_gone(self._rtmidi.close_port, None)
 
     def read(self, since: float, now: float) -> list[tuple[float, bytes]]:
         """The messages that came after the time ``since``, oldest first, each with its time.
@@ -116,7 +132,7 @@ class MidiSystem:
         """
         messages = []
         span = 0.0
-        while (event := self._rtmidi.get_message()) is not None:
+        while self._rtmidi is not None and (event := self._rtmidi.get_message()) is not None:
             span += event[1]
             messages.append((span, bytes(event[0])))
         if not messages:
@@ -127,7 +143,8 @@ class MidiSystem:
 
     def close(self) -> None:
         """Leave the system; the object is spent."""
-        self._rtmidi.delete()
+        if self._rtmidi is not None:
+            self._rtmidi.delete()
         if self._watch:
             self._watch.close()
 

@@ -1,4 +1,4 @@
-"""What happens in every audio block: ring, gains, signal path, mix, rack, recorder, counters.
+"""What happens in every audio block: ring, gains, signal path, mix, rack, limiter, recorder, counters.
 
 Threading: `process` runs in the audio callback and is the only caller of everything here. It takes no lock, logs
 nothing, opens nothing; arrays are made once, but for numpy's own small results. What the knobs say comes from
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mix import MODES, Mixer
-from qsep_live.engine.shared import TIME_BIN, TIMES, Board
+from qsep_live.engine.shared import AUDIO, TIME_BIN, TIMES, Board
 from qsep_live.engine.signal_path import SignalPath
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class AudioCore:
         self._source, self._rack, self._recorders = source, rack, recorders
         self._lockstep = lockstep
         self._mixer = Mixer()
+        self._limiter = Limiter(signal.plan.rate)
         self._input = np.zeros((8192, channels), np.float32)
         self._heard = np.zeros((8192, 2), np.float32)
         self._start = signal.position
@@ -78,6 +80,8 @@ class AudioCore:
         self._after_end = 0
         self._names = [parameter.name for parameter in rack.parameters] if rack else []
         self._sent = [float("nan")] * len(self._names)
+        # What the stream before this one left there is over.
+        board.audio.publish(**{**dict.fromkeys(AUDIO, 0.0), "mask_age": -1.0})
 
     def process(self, indata: NDArray[np.float32], outdata: NDArray[np.float32], times: StreamTimes) -> None:
         """One callback: fill ``outdata`` (n, channels out) from ``indata`` (n, channels in)."""
@@ -89,6 +93,7 @@ class AudioCore:
         if self._rack is not None:
             self._move_rack(self._rack)
         out = self._in_lockstep(block, self._lockstep) if self._lockstep else self._separate(block)
+        out = self._limiter.process(out)
         if outdata.shape[1]:
             outdata[:] = out
         for recorder in self._recorders:
@@ -172,11 +177,12 @@ class AudioCore:
             frames=counts.frames,
             fallbacks=counts.fallbacks,
             fallback=counts.fallback,
-            repaired=counts.repaired,
+            repaired=counts.repaired + self._limiter.repaired,
             level_in=self._levels[0],
             level_out=self._levels[1],
             mask_age=-1 if field.end is None else signal.position - field.end,
             callback=spent,
             finished=float(self._after_end > self._tail),
             rack_faults=len(self._rack.faults) if self._rack else 0,
+            limited=self._limiter.limited,
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from qsep_live.engine.audio_core import AudioCore
@@ -30,6 +33,8 @@ CHANNELS = 2
 LARGEST_BLOCK = 8192
 STALLED = 2.0
 """Seconds without a callback after which the server counts as gone."""
+RACK_PATIENCE = 0.25
+"""Seconds that an effect may fall behind the sound before it is bypassed."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class _Stream:
         if settings.rack is not None:
             from qsep_live.rack.rack import Rack
 
-            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK)
+            patience = inf if settings.lockstep else RACK_PATIENCE
+            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK, patience)
         source = None
         if not settings.input.is_device:
             source = FileSource(settings.input.name, rate, CHANNELS)
@@ -142,12 +148,18 @@ class _Stream:
         gc.disable()
         self.stream.start()
         failures: set[str] = set()
-        while True:
+        ended = _Ended()
+        last = trust = 0.0
+        while not ended.asked:
             time.sleep(0.02)
-            board.beats[0] = time.monotonic()
+            now = board.beats[0] = time.monotonic()
+            if last and now - last > 0.5 * STALLED:
+                # This process was stopped, so no callback could come: the stream gets the time to go on.
+                trust = now + STALLED
+            last = now
             if board.control["stop"] or host.gone():
                 break
-            if not self.stream.alive(STALLED):
+            if not self.stream.alive(STALLED if now >= trust else inf):
                 self._lost(link)
             latency = self.stream.latency
             board.stream.publish(input_latency=latency[0], output_latency=latency[1])
@@ -181,6 +193,17 @@ class _Stream:
             if path is not None:
                 tell(link, Word("event", f"recorded {recorder.seconds:.1f} s to {path}"))
         self._recorders = []
+
+
+class _Ended:
+    """SIGTERM, which a service manager sends to every process of a session: the recording is completed first."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
 
 
 def _take(path: Path, take: int) -> Path:

@@ -29,7 +29,7 @@ LOST = 3
 class Word:
     """One message from a child to the host."""
 
-    kind: Literal["ready", "event", "error", "usage"]
+    kind: Literal["ready", "event", "error", "usage", "midi"]
     text: str = ""
     data: dict[str, Any] = field(default_factory=dict)
 

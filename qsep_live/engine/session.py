@@ -1,7 +1,7 @@
 """A live session: the host that starts the audio and the mask process, moves the knobs, and keeps both alive.
 
-Threading: one thread owns a `LiveSession`; it never touches PortAudio or torch, so that neither can take it down.
-Every 10 ms a tick reads MIDI, glides the parameters, and looks after the processes.
+Threading: one thread owns a `LiveSession`; it never touches PortAudio, rtmidi or torch, so that none of
+them can take it down. Every 10 ms a tick hears what MIDI says, glides the parameters, and looks after the processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from qsep_live.control.glide import Glide
 from qsep_live.control.mapping import Mapping
-from qsep_live.control.ports import MidiInput
 from qsep_live.control.surface import Change, ControlSurface, PickPreset
 from qsep_live.dsp.parameter import Parameter
 from qsep_live.engine.audio_process import AudioSettings, audio_main
@@ -25,6 +24,7 @@ from qsep_live.engine.child import Word
 from qsep_live.engine.delay import exact_delay
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.mask_process import MaskSettings, mask_main
+from qsep_live.engine.midi_process import midi_main
 from qsep_live.engine.mix import MODES, Mode
 from qsep_live.engine.shared import RACK_PARAMETERS, Board
 from qsep_live.engine.signal_path import Fallback
@@ -33,6 +33,7 @@ from qsep_live.engine.worker import Worker
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.morph import LatentPath, Morph
 from qsep_live.latent.preset import Preset
+from qsep_live.latent.watch import PresetWatch
 from qsep_live.rack.config import RackConfig
 
 TICK = 0.01
@@ -40,6 +41,10 @@ MODEL_PATIENCE = 180.0
 OPEN_PATIENCE = 30.0
 HUNG = 5.0
 """Seconds without a beat after which a process is killed and started again."""
+SLOW_STEPS = 20
+"""Steps, each as long as the last one, that a mask takes at most before its process counts as hung."""
+ASLEEP = 1.0
+"""Seconds between two ticks that only a machine that was suspended, or a host that was stopped, explains."""
 
 MORPH = Parameter("morph", 0.0, 1.0, 0.0)
 WET = Parameter("wet", 0.0, 1.0, 1.0)
@@ -54,6 +59,8 @@ class SessionConfig:
     ----------
     presets
         At least one; more make the path that the morph position moves along.
+    preset_files
+        Where they came from: each is read again when it changes. None: they stay as they are.
     delay
         Of the signal path; None takes the shortest at which this machine's masks are on time.
     midi
@@ -84,6 +91,7 @@ class SessionConfig:
     duration: float | None = None
     fallback: Fallback = "dry"
     lockstep: float = 0.0
+    preset_files: tuple[Path, ...] | None = None
 
 
 class LiveSession:
@@ -102,9 +110,14 @@ class LiveSession:
         self._rack_parameters: list[Parameter] = []
         self._rack_values: dict[str, float] = {}
         self._surface: ControlSurface | None = None
-        self._midi: MidiInput | None = None
-        self._midi_due = 0.0
+        self._midi_port: str | None = None
+        self._midi_dropped = 0
+        self._files_due = 0.0
+        self._files = None if config.preset_files is None else PresetWatch(config.presets, config.preset_files)
+        self._reloads = 0
         self._last_tick = time.monotonic()
+        self._trust = 0.0
+        self._complaint = ""
         self._device = ""
         self._totals: dict[str, float] = {}
         self._previous: dict[str, float] = {}
@@ -112,6 +125,7 @@ class LiveSession:
         self._board = Board()
         self._mask = Worker("mask", mask_main, self._mask_arguments)
         self._audio = Worker("audio", audio_main, self._audio_arguments)
+        self._midi = Worker("MIDI", midi_main, lambda _start: (self._board.name, config.midi))
 
     def start(self) -> None:
         """Load the model, open the stream.
@@ -124,6 +138,8 @@ class LiveSession:
         try:
             self._publish(self._path.latent)
             self._mask.start()
+            if self.config.listen:
+                self._midi.start()
             ready = self._first_word(self._mask, MODEL_PATIENCE)
             step = float(ready.data["step_seconds"])
             for preset in self.config.presets:
@@ -132,7 +148,8 @@ class LiveSession:
             self.state = State.OPENING
             self._audio.start()
             self._opened(self._first_word(self._audio, OPEN_PATIENCE))
-            self._open_midi()
+            if self.config.listen:
+                self._first_word(self._midi, OPEN_PATIENCE)
         except BaseException:
             self.stop()
             raise
@@ -141,7 +158,11 @@ class LiveSession:
         """One turn of the host: knobs, latent, processes. Call it every `TICK` seconds."""
         now = time.monotonic()
         passed, self._last_tick = now - self._last_tick, now
-        self._read_midi(now)
+        if passed > ASLEEP:
+            # The host itself was stopped, and the others most likely with it: they get the time to beat again.
+            self._trust = now + HUNG
+        self._look_after_midi(now)
+        self._read_presets(now)
         self._publish(self._path.step(passed), passed)
         self._look_after_mask(now)
         self._look_after_audio(now)
@@ -173,7 +194,7 @@ class LiveSession:
     @property
     def pids(self) -> list[int]:
         """The processes of the session that live now, the host first."""
-        return [os.getpid(), *(w.pid for w in (self._audio, self._mask) if w.alive and w.pid is not None)]
+        return [os.getpid(), *(w.pid for w in (self._audio, self._mask, self._midi) if w.alive and w.pid is not None)]
 
     def status(self) -> Status:
         """One look at everything."""
@@ -216,8 +237,12 @@ class LiveSession:
             dropped=int(mask["dropped"]),
             mask_restarts=self._mask.restarts,
             audio_restarts=self._audio.restarts,
-            midi=self._midi.port_name if self._midi else None,
+            midi=self._midi_port,
             device=self._device,
+            rack_faults=int(audio["rack_faults"]),
+            midi_dropped=self._midi_dropped,
+            midi_restarts=self._midi.restarts,
+            reloads=self._reloads,
         )
 
     def stop(self) -> Status:
@@ -227,12 +252,11 @@ class LiveSession:
         self._board.control.publish(stop=1.0)
         self._audio.join(5.0)
         self._mask.join(2.0)
+        self._midi.join(2.0)
         for worker in (self._audio, self._mask):
             for word in worker.words():
                 if word.kind == "event":
                     self._tell(word.text)
-        if self._midi is not None:
-            self._midi.close()
         self._board.close()
         self.state = State.ENDED
         return final
@@ -269,6 +293,7 @@ class LiveSession:
         if not self._rack_values:
             self._rack_values = dict(word.data["rack_values"])
             self._rack_parameters = parameters
+        if self._surface is None:
             self._bind()
         self._publish_rack()
         self.state = State.RUNNING
@@ -283,21 +308,39 @@ class LiveSession:
         for name, value in self._rack_values.items():
             self._surface.moved(name, value)
 
-    def _open_midi(self) -> None:
-        if self.config.listen:
-            self._midi = MidiInput(self.config.midi)
-
-    def _read_midi(self, now: float) -> None:
-        if self._midi is None or self._surface is None:
+    def _look_after_midi(self, now: float) -> None:
+        worker = self._midi
+        if not self.config.listen or self._surface is None:
             return
-        for stamp, message in self._midi.poll():
-            for change in self._surface.handle(message, stamp):
-                self.apply(change)
-        if now >= self._midi_due:
-            self._midi_due = now + 1.0
-            news = self._midi.watch(now)
-            if news:
-                self._tell(news)
+        for word in worker.words():
+            if word.kind == "midi":
+                self._midi_dropped = word.data["dropped"]
+                for stamp, message in word.data["messages"]:
+                    for change in self._surface.handle(message, stamp):
+                        self.apply(change)
+            elif word.kind != "ready":
+                self._midi_port = word.data.get("port")
+                if word.text:
+                    self._tell(word.text)
+        if not worker.alive:
+            self._midi_port = None
+            if worker.restart_when_due():
+                self._tell("the MIDI process had ended; started again")
+        elif now >= self._trust and worker.hangs(self._board.beats[2], OPEN_PATIENCE, HUNG):
+            self._tell("the MIDI process hung; killed")
+            worker.kill()
+
+    def _read_presets(self, now: float) -> None:
+        """Look at the preset files once a second; what changed is glided to."""
+        if self._files is None or now < self._files_due:
+            return
+        self._files_due = now + 1.0
+        before = self._files.presets
+        for line in self._files.look():
+            self._tell(line)
+        if self._files.presets != before:
+            self._reloads += 1
+            self._path.change_path(Morph(self._files.presets), self._path.target)
 
     def _publish(self, latent: NDArray[np.float32], passed: float = 0.0) -> None:
         """Move the glides by ``passed`` seconds and tell the children, if anything moved."""
@@ -319,7 +362,11 @@ class LiveSession:
         if not worker.alive:
             if worker.restart_when_due():
                 self._tell("the mask process had ended; started again")
-        elif worker.age > MODEL_PATIENCE and now - self._board.beats[1] > HUNG:
+            return
+        self._board.mask.refresh()
+        # It beats between steps alone: one that is slow, on a busy machine, is no worse than one that is not there.
+        patience = min(MODEL_PATIENCE, max(HUNG, SLOW_STEPS * self._board.mask["step_seconds"]))
+        if now >= self._trust and worker.hangs(self._board.beats[1], MODEL_PATIENCE, patience):
             self._tell("the mask process hung; killed")
             worker.kill()
 
@@ -329,14 +376,17 @@ class LiveSession:
             if word.kind == "ready":
                 self._opened(word)
                 self._tell(f"sound is back: {word.text}")
-            else:
+                self._complaint = ""
+            elif word.text != self._complaint:
+                # A device that stays away is tried again and again, and complained of once.
+                self._complaint = word.text
                 self._tell(word.text)
         if not worker.alive:
             if self.state is State.RUNNING:
                 self._tell("the sound was lost; waiting for the device")
             self.state = State.WAITING
             worker.restart_when_due()
-        elif worker.age > OPEN_PATIENCE and now - self._board.beats[0] > HUNG:
+        elif now >= self._trust and worker.hangs(self._board.beats[0], OPEN_PATIENCE, HUNG):
             self._tell("the audio process hung; killed")
             worker.kill()
 
@@ -355,7 +405,7 @@ class LiveSession:
         return {key: value + self._totals.get(key, 0.0) for key, value in now.items()}
 
 
-_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired")
+_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired", "limited")
 
 
 def default_delay(step: float) -> float:

@@ -173,7 +173,7 @@ STREAM = (
 
 AUDIO = (
     "position", "blocksize", "callbacks", "underruns", "overruns", "held", "frames", "fallbacks", "fallback",
-    "repaired", "level_in", "level_out", "mask_age", "callback", "finished", "rack_faults",
+    "repaired", "level_in", "level_out", "mask_age", "callback", "finished", "rack_faults", "limited",
 )  # fmt: skip
 """Audio to host, every block: counters, peak levels as amplitudes, mask age in samples."""
 

@@ -40,7 +40,19 @@ class Latency:
 
 @dataclass(frozen=True)
 class Status:
-    """One look at a running session. Levels in dBFS, times in seconds, counters since the start."""
+    """One look at a running session. Levels in dBFS, times in seconds, counters since the start.
+
+    Attributes
+    ----------
+    limited
+        How often the output was too loud and was turned down.
+    rack_faults
+        Effects that are bypassed because they failed.
+    midi_dropped
+        MIDI messages that came faster than they could be read.
+    reloads
+        How often preset files changed and were read again.
+    """
 
     state: State
     seconds: float = 0.0
@@ -74,6 +86,11 @@ class Status:
     audio_restarts: int = 0
     midi: str | None = None
     device: str = ""
+    limited: int = 0
+    rack_faults: int = 0
+    midi_dropped: int = 0
+    reloads: int = 0
+    midi_restarts: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: −∞ becomes None, the latency carries its total."""

@@ -34,6 +34,8 @@ class Worker:
         self._wait = FIRST_WAIT
         self._next = 0.0
         self._started = 0.0
+        self._ready = 0.0
+        self._kept: list[Word] = []
 
     @property
     def restarts(self) -> int:
@@ -52,10 +54,22 @@ class Worker:
     def exitcode(self) -> int | None:
         return self._process.exitcode if self.starts else None
 
-    @property
-    def age(self) -> float:
-        """Seconds since the last start."""
-        return time.monotonic() - self._started
+    def hangs(self, beat: float, first: float, later: float) -> bool:
+        """Whether a living child has not beaten for too long.
+
+        Parameters
+        ----------
+        beat
+            When it last did, `time.monotonic`.
+        first, later
+            Seconds that it may take until it says "ready", and that may lie between two beats after that.
+        """
+        now = time.monotonic()
+        if not self.alive:
+            return False
+        if not self._ready:
+            return now - self._started > first
+        return now - max(beat, self._ready) > later
 
     def start(self) -> None:
         """Spawn the child."""
@@ -69,7 +83,7 @@ class Worker:
         )
         self._process.start()
         theirs.close()
-        self._started = time.monotonic()
+        self._started, self._ready = time.monotonic(), 0.0
 
     def restart_when_due(self) -> bool:
         """Start the dead child again, sooner or later according to how long it lived; whether it was now."""
@@ -85,10 +99,12 @@ class Worker:
 
     def words(self) -> list[Word]:
         """What the child said since the last call."""
-        words: list[Word] = []
+        words, self._kept = self._kept, []
         with suppress(EOFError, OSError):
             while self.starts and self._link.poll():
                 words.append(self._link.recv())
+                if words[-1].kind == "ready":
+                    self._ready = time.monotonic()
         return words
 
     def wait_for(self, kinds: tuple[str, ...], timeout: float) -> Word | None:
@@ -96,8 +112,10 @@ class Worker:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             alive = self.alive
-            for word in self.words():
+            words = self.words()
+            for place, word in enumerate(words):
                 if word.kind in kinds:
+                    self._kept = words[place + 1 :]
                     return word
             if not alive:
                 return None

@@ -6,6 +6,7 @@ belongs to the audio callback; `set`, `latency`, `faults` and `values` may be us
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,8 @@ class Rack:
         Any number; effects see them in pairs, an odd last one alone.
     max_block
         The longest block `process` will be given, in frames.
+    patience
+        Seconds that an effect may fall behind the sound before it counts as failed; offline there is no hurry.
 
     Attributes
     ----------
@@ -57,12 +60,15 @@ class Rack:
         An effect or plugin cannot be made or run: one line with the rack file and line.
     """
 
-    def __init__(self, config: RackConfig, rate: int, channels: int, max_block: int) -> None:
+    def __init__(
+        self, config: RackConfig, rate: int, channels: int, max_block: int, patience: float = math.inf
+    ) -> None:
         if rate <= 0 or channels <= 0 or max_block <= 0:
             raise ValueError(f"rate {rate}, channels {channels} and max_block {max_block} must be above 0")
         self.rate = rate
         self.channels = channels
         self.max_block = max_block
+        self._patience = patience
         self.repaired = 0
         self._longest = max_block + _GATHER
         self.slots = tuple(self._slot(effect) for effect in config.effects)
@@ -150,4 +156,4 @@ class Rack:
                 source = PluginSource(effect, self.rate, self.channels, self._longest)
         except QsepError as error:
             raise QsepError(f"{effect.where}: {effect.name}: {error}") from error
-        return Slot(effect.name, source, effect.bypass, self.rate, self.channels, self._longest)
+        return Slot(effect.name, source, effect.bypass, self.rate, self.channels, self._longest, self._patience)

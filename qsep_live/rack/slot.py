@@ -8,6 +8,8 @@ Threading: `set` from any thread; `process` from the audio callback alone.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -18,6 +20,9 @@ from qsep_live.rack.config import bypass_parameter
 from qsep_live.rack.fifo import Block, Fifo
 from qsep_live.rack.messages import one_line
 from qsep_live.rack.twin import CROSSFADE
+
+STALL = 0.1
+"""Seconds that one block counts as late at most: a machine that stops for once is not the effect's fault."""
 
 
 class Source(Protocol):
@@ -46,9 +51,20 @@ class Slot:
         Whether it starts bypassed.
     rate, channels, max_block
         Hz, channels, the longest block in frames.
+    patience
+        Seconds that the effect may fall behind the sound, in all, before it counts as failed.
     """
 
-    def __init__(self, name: str, source: Source, bypassed: bool, rate: int, channels: int, max_block: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        bypassed: bool,
+        rate: int,
+        channels: int,
+        max_block: int,
+        patience: float = math.inf,
+    ) -> None:
         self.name = name
         self.source = source
         self.fault = ""
@@ -65,6 +81,8 @@ class Slot:
         self._last = np.zeros((channels, 1), np.float32)
         self._gap = np.zeros((channels, 1), np.float32)
         self._gap_left = 0.0
+        self._rate, self._patience = rate, patience
+        self._behind = 0.0
 
     def set(self, name: str, value: float) -> None:
         """Ask for a value of one of `parameters`; it is clamped to the legal range."""
@@ -99,17 +117,25 @@ class Slot:
 
     def _try(self, x: Block) -> Block | None:
         """The wet sound, or None when the effect failed just now."""
+        began = time.perf_counter()
         try:
             wet = self.source.process(x)
             if wet.shape != x.shape:
                 self.fault = f"returned an array of shape {wet.shape} for {x.shape}"
             elif not np.isfinite(wet).all():
                 self.fault = "returned samples that are not finite"
+            elif self._too_slow(time.perf_counter() - began, x.shape[1] / self._rate):
+                self.fault = "takes longer than the sound lasts"
             else:
                 return wet
         except Exception as error:  # a plugin may raise anything, and the sound has to go on
             self.fault = f"{type(error).__name__}: {one_line(error)}"
         return None
+
+    def _too_slow(self, spent: float, allowed: float) -> bool:
+        """Whether the effect has fallen too far behind; a quick block makes good for a slow one."""
+        self._behind = max(0.0, self._behind + min(spent - allowed, STALL))
+        return self._behind > self._patience
 
     def _mix(self, dry: Block, wet: Block) -> Block:
         target = 0.0 if self.values["bypass"] >= 0.5 else 1.0

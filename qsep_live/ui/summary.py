@@ -36,5 +36,8 @@ def _troubles(status: Status) -> str:
         f"{status.underruns} underruns, {status.overruns} overruns,"
         f" {words.part(status.held, status.frames)} of frames held, {status.fallbacks} fallbacks,"
         f" {status.mask_restarts} mask restarts, {status.audio_restarts} audio restarts,"
-        f" {status.repaired} samples repaired"
+        f" {status.midi_restarts} MIDI restarts,"
+        f" {status.repaired} samples repaired, limited {status.limited} times,"
+        f" {status.rack_faults} effects bypassed, {status.midi_dropped} MIDI messages dropped,"
+        f" {status.reloads} preset reloads"
     )

@@ -151,6 +151,7 @@ def test_the_config_is_what_was_said(live: Qsep, work: Path, tiny_model: Model) 
     assert (config.midi, config.listen, config.duration) == ("nano", True, 120.0)
     assert (config.fallback, config.lockstep) == ("silence", 0.05)
     assert [control.cc for control in config.mapping.controls] == [3]
+    assert [path.name for path in config.preset_files] == ["one.toml"]
 
 
 def test_the_defaults(live: Qsep) -> None:

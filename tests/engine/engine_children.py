@@ -49,6 +49,13 @@ def say_ready_and_wait(link: Connection, number: int) -> None:
     time.sleep(60)
 
 
+def say_ready_and_more(link: Connection, number: int) -> None:
+    tell(link, Word("ready"))
+    for place in range(number):
+        tell(link, Word("event", str(place)))
+    time.sleep(60)
+
+
 def raise_usage(link: Connection, text: str) -> None:
     raise UsageError(text)
 

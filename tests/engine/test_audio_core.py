@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from qsep_live.audio.stream import StreamTimes
+from qsep_live.dsp.grid import BINS
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import plan_delay
-from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.gain_field import GainField, GainFrames
+from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mask_process import MaskLoop
 from qsep_live.engine.mix import MODES, Mode
@@ -124,6 +126,14 @@ def test_what_happened_is_on_the_board(board: Board) -> None:
     assert heard[[999, 1000, 2000]].tolist() == [[0.25, 0.0], [0.125, -0.125], [0.125, 0.125]]
 
 
+def test_a_new_stream_begins_to_count_at_zero(board: Board) -> None:
+    play(open_core(board, 44_100, 0.025), noise(4096), 256)
+    open_core(board, 44_100, 0.025)
+    board.audio.refresh()
+    assert board.audio["mask_age"] == -1
+    assert board.audio["callbacks"] == board.audio["blocksize"] == board.audio["position"] == 0
+
+
 def test_a_block_takes_no_new_array_to_be_heard(board: Board) -> None:
     core = open_core(board, 44_100, 0.025)
     block = noise(512)
@@ -152,3 +162,65 @@ def test_a_mask_from_the_board_is_used_and_its_age_told(board: Board) -> None:
     board.audio.refresh()
     assert board.audio["mask_age"] == 441
     assert board.audio["fallbacks"] == 0
+
+
+INPUTS = {
+    "nan": np.full((1, 2), np.nan, np.float32),
+    "infinity": np.array([[np.inf, -np.inf]], np.float32),
+    "beyond any sound": np.array([[3e38, -3e38]], np.float32),
+    "120 dB over": np.array([[1e6, -1e6]], np.float32),
+    "dc": np.ones((1, 2), np.float32),
+    "square": np.repeat([[1.0, -1.0], [-1.0, 1.0]], 50, axis=0).astype(np.float32),
+    "one of each": np.array([[0.1, 0.1], [np.nan, 0.1], [0.1, np.inf], [9.0, -9.0]], np.float32),
+}
+
+
+class Overloading:
+    """A rack whose output is 40 dB louder, with the samples of ``bad`` in it."""
+
+    parameters = ()
+    latency = 0
+    faults: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, bad: float) -> None:
+        self._bad = np.float32(bad)
+
+    def process(self, block: np.ndarray) -> np.ndarray:
+        out = 100 * block
+        out[::37] = self._bad
+        return out
+
+
+@pytest.mark.parametrize("wet", [0.0, 1.0])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", INPUTS)
+def test_nothing_passes_full_scale(board: Board, name: str, mode: Mode, wet: float) -> None:
+    """Bad input for a while with the gain all the way up; half a second after it all is as if it had never been."""
+    board.control.publish(mode=MODES.index(mode), wet=wet, gain=12.0)
+    board.control.refresh()
+    bad = np.tile(INPUTS[name], (4000, 1))[:4000]
+    quiet = 0.05 * noise(12_000)
+    heard = {}
+    for ceiling in (1e9, 1.0):
+        core = open_core(board, 8000, 0.05)
+        core._limiter = Limiter(8000, ceiling)
+        core._field.publish(GainFrames(1 << 40, 0.0, 93.0, np.full((2, BINS), 0.5, np.float32)))
+        heard[ceiling] = play(core, np.concatenate([quiet, bad, quiet]), 250)
+        board.audio.refresh()
+    assert np.isfinite(heard[1.0]).all()
+    assert np.abs(heard[1.0]).max() <= 1.0
+    assert (board.audio["limited"] > 0) == (np.abs(heard[1e9]).max() > 1.0)
+    assert board.audio["repaired"] == np.count_nonzero(~(np.abs(bad) <= 1e6))
+    late = 400
+    np.testing.assert_allclose(heard[1.0][20_000 + late :], heard[1.0][4000 + late : 12_000], atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -3e38, 50.0])
+def test_nor_does_what_a_rack_makes(board: Board, bad: float) -> None:
+    core = open_core(board, 8000, 0.05)
+    core._rack = Overloading(bad)  # type: ignore[assignment]
+    heard = play(core, noise(8000), 250)
+    assert np.isfinite(heard).all()
+    assert np.abs(heard).max() <= 1.0
+    board.audio.refresh()
+    assert board.audio["limited"] > 0

@@ -118,3 +118,29 @@ def test_a_killed_child_is_started_again_later_each_time(
     assert waits[0] == pytest.approx(2 * FIRST_WAIT, abs=0.051)
     assert waits[4] == pytest.approx(LONGEST_WAIT, abs=0.051)
     assert worker.restarts == 6
+
+
+def test_a_hang_is_judged_by_what_the_child_has_said(children: ModuleType, hire: Callable[..., Worker]) -> None:
+    worker = hire(children.say_ready_and_wait, 1)
+    assert not worker.hangs(0.0, 0.0, 0.0), "it was never started"
+    worker.start()
+    assert not worker.hangs(0.0, PATIENCE, 0.0), "it may take its time to be ready"
+    assert worker.hangs(time.monotonic(), 0.0, PATIENCE)
+    assert worker.wait_for(("ready",), PATIENCE) is not None
+    assert not worker.hangs(0.0, 0.0, PATIENCE), "from ready on, the time to the first beat counts"
+    time.sleep(0.05)
+    assert worker.hangs(0.0, PATIENCE, 0.04)
+    assert not worker.hangs(time.monotonic(), PATIENCE, 0.04)
+    worker.kill()
+    assert not worker.hangs(0.0, 0.0, 0.0)
+
+
+def test_what_is_said_after_the_word_waited_for_is_not_lost(children: ModuleType, hire: Callable[..., Worker]) -> None:
+    worker = hire(children.say_ready_and_more, 3)
+    worker.start()
+    heard: list[str] = []
+    assert worker.wait_for(("ready",), PATIENCE) is not None
+    until = time.monotonic() + PATIENCE
+    while len(heard) < 3 and time.monotonic() < until:
+        heard += [word.text for word in worker.words()]
+    assert heard == ["0", "1", "2"]

@@ -6,15 +6,19 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -93,6 +97,107 @@ def program(home: Any) -> Iterator[Callable[..., Program]]:
         one.process.wait()
 
 
+RACK = """schema = 1
+[[effect]]
+type = "Gain"
+name = "raises"
+[[effect]]
+type = "Gain"
+name = "nan"
+[[effect]]
+type = "Gain"
+name = "slow"
+"""
+
+
+class Stage:
+    """A session that many tests disturb, one after the other, and that is to survive them all."""
+
+    def __init__(self, home: Any, server: Any, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.take = folder / "take.wav"
+        self.faults = folder / "faults"
+        self.faults.mkdir()
+        (folder / "rack.toml").write_text(RACK)
+        self.presets = folder / "home" / "presets"
+        shutil.copytree(home.folder / "presets", self.presets)
+        here = str(Path(__file__).parent / "faults")
+        env = {
+            **server.env,
+            "QSEP_LIVE_HOME": str(folder / "home"),
+            "QSEP_FAULTS": str(self.faults),
+            "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
+        }
+        told = ("--model", str(home.model), "--delay", "50ms", "--rack", str(folder / "rack.toml"), *options)
+        self.program = Program(["--preset", "vocals,drums", "--record", str(self.take), *told], env)
+
+    def child(self, libraries: tuple[str, ...]) -> psutil.Process:
+        """The process of the session that has one of ``libraries`` loaded."""
+        for child in psutil.Process(self.program.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(name in mapped.path for mapped in child.memory_maps() for name in libraries):
+                    return child
+        raise AssertionError(f"no child has {libraries} loaded")
+
+    @property
+    def mask(self) -> psutil.Process:
+        return self.child(("libopenvino", "libtorch"))
+
+    @property
+    def audio(self) -> psutil.Process:
+        return self.child(("libportaudio",))
+
+    def now(self) -> dict[str, Any]:
+        """A status that is newer than this call."""
+        asked = time.time()
+        return self.program.wait(lambda s: s["type"] == "status" and s["time"] > asked, "a status")
+
+    def well(self, **counters: int) -> dict[str, Any]:
+        """The first status from now on with sound and fresh masks, and ``counters`` at least as large as these."""
+        asked = time.time()
+        return self.program.wait(
+            lambda s: (
+                s["type"] == "status"
+                and s["time"] > asked
+                and s["state"] == "running"
+                and s["mask_age"] is not None
+                and s["mask_age"] < 0.9
+                and all(s[name] >= count for name, count in counters.items())
+            ),
+            f"a session that is well again, with {counters}",
+        )
+
+    def event(self, text: str, **options: Any) -> str:
+        """The next event with ``text`` in it."""
+        said = self.program.wait(lambda s: s["type"] == "event" and text in s["text"], repr(text), **options)
+        return str(said["text"])
+
+
+@pytest.fixture(scope="module")
+def new_stage(home: Any, jack: Any) -> Iterator[Callable[..., Stage]]:
+    """Start one in a folder: ``new_stage(folder, "--no-midi")``."""
+    made: list[Stage] = []
+
+    def start(folder: Path, *options: str) -> Stage:
+        made.append(Stage(home, jack, folder, *options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.program.process.kill()
+        one.program.process.wait()
+
+
+@pytest.fixture(scope="module")
+def stage(new_stage: Callable[..., Stage], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A running session with a rack, a recording and a MIDI port to come; it leaves no error message behind."""
+    made = new_stage(tmp_path_factory.mktemp("stage"), "--midi", "pad")
+    made.program.running()
+    yield made
+    made.program.stop()
+    assert made.program.errors() == ""
+
+
 class Cable:
     """A JACK client that plays into the program and records what comes out, sample by sample.
 
@@ -159,6 +264,12 @@ class Cable:
                 self._set_freewheel(False)
         return self._heard
 
+    def listen(self, seconds: float) -> NDArray[np.float32]:
+        """What comes back of tones, in freewheel mode: what is missing then is not the fault of a busy machine."""
+        axis = np.arange(int(44100 * seconds)) / 44100
+        tones = 0.3 * np.sin(2 * np.pi * np.array([220.0, 331.0]) * axis[:, None])
+        return self.play(tones.astype(np.float32), freewheel=True)
+
     def _set_freewheel(self, on: bool) -> None:
         """Change the mode, and wait until it has: blocks in between could be late, and lost."""
         self._client.set_freewheel(on)
@@ -172,7 +283,63 @@ class Cable:
 
 
 @pytest.fixture
-def cable(jack: Any) -> Iterator[Cable]:
-    made = Cable(jack.name)
+def listener() -> Iterator[Callable[[str], Cable]]:
+    """Put a client at a server: ``listener(jack.name)``."""
+    made: list[Cable] = []
+
+    def connect(server: str) -> Cable:
+        made.append(Cable(server))
+        return made[-1]
+
+    yield connect
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def cable(jack: Any, listener: Callable[[str], Cable]) -> Cable:
+    return listener(jack.name)
+
+
+class Pad:
+    """A MIDI instrument at the server that may send any bytes at all."""
+
+    def __init__(self, server: str) -> None:
+        jack = pytest.importorskip("jack", reason="the JACK-Client package is not installed")
+        self._client = jack.Client("pads", servername=server, no_start_server=True)
+        self._waiting: deque[bytes] = deque()
+        self._port: Any = None
+        self._client.set_process_callback(self._process)
+        self._client.activate()
+
+    def _process(self, frames: int) -> None:
+        port = self._port
+        if port is None:
+            return
+        port.clear_buffer()
+        for offset in range(min(len(self._waiting), frames // 2)):
+            port.write_midi_event(offset, self._waiting.popleft())
+
+    def plug(self) -> None:
+        self._port = self._client.midi_outports.register("pad")
+
+    def pull(self) -> None:
+        """Once everything was sent."""
+        while self._waiting:
+            time.sleep(0.01)
+        port, self._port = self._port, None
+        port.unregister()
+
+    def send(self, message: Sequence[int]) -> None:
+        self._waiting.append(bytes(message))
+
+    def close(self) -> None:
+        self._client.deactivate()
+        self._client.close()
+
+
+@pytest.fixture
+def pad(jack: Any) -> Iterator[Pad]:
+    made = Pad(jack.name)
     yield made
     made.close()

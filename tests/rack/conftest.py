@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import wave
 from collections.abc import Callable, Sequence
@@ -38,9 +39,11 @@ def impulse_response(tmp_path: Path) -> Path:
 def make_rack(tmp_path: Path) -> Callable[..., Rack]:
     """Build a rack from the text of its effects."""
 
-    def make(effects: str, channels: int = 2, rate: int = RATE, max_block: int = MAX_BLOCK) -> Rack:
+    def make(
+        effects: str, channels: int = 2, rate: int = RATE, max_block: int = MAX_BLOCK, patience: float = math.inf
+    ) -> Rack:
         config = RackConfig.parse(f"schema = 1\n{effects}", tmp_path / "rack.toml")
-        return Rack(config, rate, channels, max_block)
+        return Rack(config, rate, channels, max_block, patience)
 
     return make
 

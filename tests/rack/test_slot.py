@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -92,6 +95,44 @@ def test_the_step_to_dry_does_not_click(
     out = play(rack, tone(30000), [100])[500:]
     assert list(rack.faults) == ["gain"]
     assert np.abs(np.diff(out, axis=0)).max() < 0.02
+
+
+def late(seconds: float, at: range) -> Callable[[Sound], Sound]:
+    """Takes ``seconds`` for each of the blocks ``at``, counted from the first call, and changes nothing."""
+    calls = itertools.count()
+
+    def process(x: Sound) -> Sound:
+        if next(calls) in at:
+            time.sleep(seconds)
+        return x.copy()
+
+    return process
+
+
+@pytest.mark.parametrize(
+    ("patience", "seconds", "at", "fault"),
+    [
+        (0.05, 0.012, range(1000), "takes longer than the sound lasts"),
+        (0.05, 0.012, range(0, 1000, 10), ""),  # the blocks between make good for it
+        (0.25, 0.3, range(1), ""),  # one stall, however long
+        (math.inf, 0.012, range(10), ""),  # offline
+    ],
+)
+def test_an_effect_that_cannot_keep_up_is_left_out(
+    make_rack: Callable[..., Rack], patience: float, seconds: float, at: range, fault: str
+) -> None:
+    rack = make_rack('[[effect]]\ntype = "Invert"\n', patience=patience)
+    slow = late(seconds, at)
+    for slot in rack.slots:
+        for lane in slot.source._copies[0]:  # type: ignore[attr-defined]
+            lane.effect = Broken(lane.effect, slow, good=0)
+    sound = tone(30 * 200)
+    for start in range(0, len(sound), 200):
+        began = time.perf_counter()
+        rack.process(sound[start : start + 200])
+        # As live: the next block comes when it is due, or at once if that was missed.
+        time.sleep(max(0.0, 200 / RATE - (time.perf_counter() - began)))
+    assert rack.faults.get("invert", "") == fault
 
 
 def test_reset_keeps_a_fault(make_rack: Callable[..., Rack], play: Callable[..., Sound]) -> None:
