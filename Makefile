@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo run test lint format bench clean
+.PHONY: demo run test test-survival lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/qsep-live demo -o vocals.wav
@@ -18,9 +18,14 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	sh scripts/system-packages.sh --tests
-	$(BIN)/python -m pytest --ignore=tests/training
+	$(BIN)/python -m pytest --ignore=tests/training --ignore=tests/live/test_survival.py
 # In a process of their own: at the end of the others they have ended in a segmentation fault.
 	$(BIN)/python -m pytest tests/training
+
+# Minutes of killed, stopped and suspended processes (docs/reliability.md).
+test-survival: $(VENV)/.installed-dev
+	sh scripts/system-packages.sh --tests
+	$(BIN)/python -m pytest tests/live/test_survival.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -101,8 +101,6 @@ class VaeTrainer:
         self, config: VaeConfig, training: VaeTraining, songs: list[Song], run: VaeRun, reporter: Reporter,
         every: float = 180.0,
     ) -> None:  # fmt: skip
-        # The gradient of 256 steps dies away into denormal numbers, on which a CPU is ten times slower.
-        torch.set_flush_denormal(True)
         self.training, self.run, self._reporter, self._every = training, run, reporter, every
         self.split: Split = split_songs(songs)
         torch.manual_seed(training.seed)
@@ -119,6 +117,14 @@ class VaeTrainer:
         QsepError
             The loss is no finite number, or a file cannot be written; the state saved last is kept.
         """
+        # The gradient of 256 steps dies away into denormal numbers, on which a CPU is ten times slower.
+        torch.set_flush_denormal(True)
+        try:
+            return self._train(budget, wish)
+        finally:
+            torch.set_flush_denormal(False)
+
+    def _train(self, budget: Budget, wish: Callable[[], bool]) -> Scores | None:
         progress = self.progress
         due, recent, began = progress.seconds + self._every, [], (progress.step, progress.seconds)
         while (share := budget.share(progress)) < 1.0 and not wish():
