@@ -22,12 +22,12 @@ QUIET = ("--no-midi",)
 
 
 def tune(seconds: float, rate: int = 44100, seed: int = 1) -> NDArray[np.float32]:
-    """Noise bursts and tones, (n, 2), nothing at the edges of a block."""
+    """Noise bursts and tones, (n, 2), nothing at the edges of a block; below full scale, where the limiter is."""
     random = np.random.default_rng(seed)
     time_axis = np.arange(int(seconds * rate)) / rate
     gate = (np.sin(2 * np.pi * 2.3 * time_axis) > 0)[:, None]
     tones = np.sin(2 * np.pi * np.array([220.0, 331.0]) * time_axis[:, None])
-    sound: NDArray[np.float32] = (0.2 * tones + 0.2 * gate * random.standard_normal(tones.shape)).astype(np.float32)
+    sound: NDArray[np.float32] = (0.2 * tones + 0.15 * gate * random.standard_normal(tones.shape)).astype(np.float32)
     return sound
 
 
