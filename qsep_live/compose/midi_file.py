@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qsep_live.compose.beats import bar_start, grid_phase
 from qsep_live.compose.melody import BAR, BARS, HIGHEST, LOWEST, Melody, Note, into_range
 from qsep_live.compose.top_line import Line, choose_melody, top_line
-from qsep_live.errors import QsepError, UsageError
+from qsep_live.errors import QsepError
+from qsep_live.open_midi import mido_of, open_midi
+from qsep_live.whole_file import write_whole
 
 if TYPE_CHECKING:
     from mido import MidiFile, MidiTrack
@@ -21,6 +24,7 @@ LONGEST = 4000
 """Bars; a damaged file may ask for any number."""
 LEAST_CONCORD = 0.5
 _TICKS = 480
+_EXTRA = "compose"
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def read_melody(path: Path) -> Found:
     UsageError
         The mido package is missing.
     """
-    file = _open(path)
+    file = open_midi(path, _EXTRA)
     _require_duple(path, file)
     parts, drums = _parts(file)
     if not parts:
@@ -112,7 +116,7 @@ def write_melody(path: Path, melody: Melody, bpm: float = 120.0, program: int = 
     UsageError
         The mido package is missing.
     """
-    mido = _mido()
+    mido = mido_of(_EXTRA)
     step = _TICKS * 4 // BAR
     track = mido.MidiTrack()
     track.append(mido.MetaMessage("track_name", name="melody"))
@@ -125,38 +129,9 @@ def write_melody(path: Path, melody: Melody, bpm: float = 120.0, program: int = 
         track.append(mido.Message("note_off", note=note.pitch, time=note.length * step))
         now = note.end
     track.append(mido.MetaMessage("end_of_track", time=(melody.steps - now) * step))
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        mido.MidiFile(type=0, ticks_per_beat=_TICKS, tracks=[track]).save(str(partial))
-        partial.replace(path)
-    except OSError as error:
-        raise QsepError(f"{path}: could not be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _mido() -> Any:
-    try:
-        import mido
-    except ImportError:
-        raise UsageError("reading and writing MIDI needs the mido package: pip install 'qsep-live[compose]'") from None
-    return mido
-
-
-def _open(path: Path) -> MidiFile:
-    mido = _mido()
-    try:
-        file = mido.MidiFile(str(path), clip=True)
-    except OSError as error:
-        if error.errno is None:  # mido's own, about the header
-            raise QsepError(f"{path}: damaged or no MIDI file ({error})") from None
-        raise QsepError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # mido raises whatever its parser stumbles on
-        why = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
-        raise QsepError(f"{path}: damaged or no MIDI file ({why})") from None
-    if file.type == 2 or file.ticks_per_beat <= 0:
-        raise QsepError(f"{path}: MIDI files of type 2, or timed by SMPTE frames, are not read; export it as type 1")
-    return file
+    data = BytesIO()
+    mido.MidiFile(type=0, ticks_per_beat=_TICKS, tracks=[track]).save(file=data)
+    write_whole(path, data.getvalue())
 
 
 def _signatures(file: MidiFile) -> set[tuple[int, int]]:

@@ -21,6 +21,7 @@ from qsep_live.nets.inference_weights import PATCHES, digest, read_weights, reas
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
+from qsep_live.whole_file import write_whole
 
 _TYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 _Config = TypeVar("_Config", SeparatorConfig, PatchUNetConfig, QueryNetConfig)
@@ -66,15 +67,8 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
         "fingerprint": fingerprint(config, tensors),
         "card": model.card,
     }
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        # Not save_file: its error for a full disk is no OSError, and its file is readable by its owner alone.
-        partial.write_bytes(save(tensors, {"qsep_live": json.dumps(header)}))
-        partial.replace(path)
-    except OSError as error:
-        raise QsepError(f"{path}: could not be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    # Not save_file: its error for a full disk is no OSError, and its file is readable by its owner alone.
+    write_whole(path, save(tensors, {"qsep_live": json.dumps(header)}))
     return str(header["fingerprint"])
 
 

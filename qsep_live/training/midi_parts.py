@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qsep_live.errors import QsepError, UsageError
+from qsep_live.errors import QsepError
+from qsep_live.open_midi import open_midi
 from qsep_live.training.general_midi import DRUM_PROGRAM, program_name
 
 if TYPE_CHECKING:
@@ -87,19 +88,7 @@ def read_score(path: Path) -> Score:
     UsageError
         The mido package is missing.
     """
-    try:
-        import mido
-    except ImportError:
-        raise UsageError("reading MIDI files needs the mido package: pip install 'qsep-live[train]'") from None
-    try:
-        file = mido.MidiFile(str(path), clip=True)
-    except FileNotFoundError:
-        raise QsepError(f"{path}: no such file") from None
-    except Exception as error:  # mido raises whatever its parser stumbles on
-        why = "it ends too early" if isinstance(error, EOFError) else str(error) or type(error).__name__
-        raise QsepError(f"{path}: damaged or no MIDI file ({why})") from None
-    if file.type == 2 or file.ticks_per_beat <= 0:
-        raise QsepError(f"{path}: MIDI files of type 2, or timed by SMPTE frames, are not read; export it as type 1")
+    file = open_midi(path, "train")
     events = _timed(file)
     parts = _parts(events)
     if not parts:

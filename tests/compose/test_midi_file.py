@@ -104,7 +104,7 @@ def test_pitches_without_a_token_move_by_octaves(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    fails(tmp_path / "missing.mid", "No such file")
+    fails(tmp_path / "missing.mid", "no such file")
     (tmp_path / "text.mid").write_text("this is no MIDI file")
     fails(tmp_path / "text.mid", "no MIDI file")
     (tmp_path / "nothing.mid").write_bytes(b"")
