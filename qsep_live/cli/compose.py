@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from qsep_live.cli import choices
+from qsep_live.cli.assignments import assign
 from qsep_live.cli.interrupt import Interrupted, Noted
 from qsep_live.cli.slakh import find_midi
 from qsep_live.errors import UsageError
 
-if TYPE_CHECKING:
-    from qsep_live.compose.train_vae import VaeTraining
-    from qsep_live.compose.vae import VaeConfig
-
 _PATH = click.Path(path_type=Path)
-_Settings = TypeVar("_Settings", "VaeConfig", "VaeTraining")
 
 
 @click.group()
@@ -62,7 +58,7 @@ def train_vae(**given: Any) -> None:
     from qsep_live.compose.vae_run import VaeRun
     from qsep_live.training.reporter import Lines
 
-    config, training = _changed(VaeConfig(), VaeTraining(), given["assignments"])
+    config, training = assign(VaeConfig(), VaeTraining(), given["assignments"])
     budget = Budget(steps=given["steps"]) if given["steps"] else Budget(seconds=60.0 * given["minutes"])
     files = find_midi(list(given["inputs"]))
     run = VaeRun(given["output"])
@@ -126,33 +122,3 @@ def references(folder: Path | None, output: Path | None) -> None:
     if output:
         save_references(table, output)
         click.echo(f"{output}: written")
-
-
-def _changed(config: VaeConfig, training: VaeTraining, assignments: tuple[str, ...]) -> tuple[VaeConfig, VaeTraining]:
-    """Both with ``NAME=VALUE`` applied to the one that has the name."""
-    from qsep_live.latent.wording import nearest, shown
-
-    names = [each.name for part in (config, training) for each in fields(part)]
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
-        if name not in names:
-            near = nearest(name, names)
-            hint = f"did you mean {near}? " if near else ""
-            raise UsageError(f"--set {shown(assignment)}: {hint}there are {', '.join(names)}")
-        if hasattr(config, name):
-            config = _with(config, name, text)
-        else:
-            training = _with(training, name, text)
-    return config, training
-
-
-def _with(settings: _Settings, name: str, text: str) -> _Settings:
-    kind = type(getattr(settings, name))
-    try:
-        value = kind(text)
-        if not 0 <= value < 1e9 or (kind is int and value == 0 and name != "seed"):
-            raise ValueError
-    except ValueError:
-        what = "a whole number above 0" if kind is int else "a number, 0 or more"
-        raise UsageError(f"--set {name}={text}: {name} must be {what}") from None
-    return replace(settings, **{name: value})
