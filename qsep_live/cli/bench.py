@@ -95,7 +95,11 @@ def live(model: str | None, presets: tuple[str, ...], blocksize: int, minutes: f
 
     chosen = choices.choose_model(model)
     config = SessionConfig(
-        choices.choose_presets(presets, chosen), chosen.path, listen=False, threads=choices.live_threads(None)
+        choices.choose_presets(presets, chosen),
+        chosen.path,
+        listen=False,
+        threads=choices.live_threads(None),
+        ahead=chosen.ahead,
     )
     with progress_bar("live", 1.0, hidden=as_json) as progress:
         row = live_bench(config, blocksize, minutes, progress=progress)

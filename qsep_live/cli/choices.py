@@ -20,10 +20,11 @@ NO_RACK = "none"
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A checkpoint and the fingerprint in its header."""
+    """A checkpoint, and what its header says: the fingerprint, and the frames ahead it was trained for."""
 
     path: Path
     fingerprint: str
+    ahead: int = 0
 
 
 def choose_model(option: str | None) -> ModelChoice:
@@ -35,7 +36,7 @@ def choose_model(option: str | None) -> ModelChoice:
         It is missing, or no checkpoint.
     """
     from qsep_live.bundled import bundled_folder
-    from qsep_live.nets.header import read_header
+    from qsep_live.nets.header import frames_ahead, read_header
 
     if option is None:
         path = bundled_folder("models") / DEFAULT_MODEL
@@ -43,10 +44,24 @@ def choose_model(option: str | None) -> ModelChoice:
             raise QsepError(f"{path}: the default model is missing; install qsep-live again, or give --model FILE")
     else:
         path = Path(option).expanduser()
-    fingerprint = read_header(path).get("fingerprint")
+    header = read_header(path)
+    fingerprint = header.get("fingerprint")
     if not isinstance(fingerprint, str) or not fingerprint:
         raise QsepError(f"{path}: not a qsep-live checkpoint (no fingerprint)")
-    return ModelChoice(path.absolute(), fingerprint)
+    return ModelChoice(path.absolute(), fingerprint, frames_ahead(path, header))
+
+
+def choose_ahead(option: int | None, model: ModelChoice) -> int:
+    """Frames that masks may be made ahead: what ``--ahead`` says, else what the model was trained for.
+
+    Raises
+    ------
+    UsageError
+        The model was not trained for so many.
+    """
+    if option is not None and option > model.ahead:
+        raise UsageError(f"--ahead {option}: {model.path.name} was trained for {model.ahead} frames ahead at most")
+    return model.ahead if option is None else option
 
 
 def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ...]:

@@ -88,6 +88,7 @@ def output_option(required: bool) -> Callable[[Command], Command]:
               help="Frames in a block of --streaming.")  # fmt: skip
 @click.option("--period", type=options.DURATION, default="60ms", show_default=True,
               help="Between masks, with --delay; qsep-live bench mask says what this machine needs.")  # fmt: skip
+@options.ahead_option
 @click.option("--wiener", is_flag=True, help="Also with a multichannel Wiener filter behind it.")
 @metric_option
 @means_option
@@ -96,8 +97,9 @@ def output_option(required: bool) -> Callable[[Command], Command]:
 @output_option(required=False)
 def evaluate(
     musdb: Path, split: str, latents: tuple[Source, ...], delays: tuple[float | str, ...], streaming: bool,
-    blocksize: int, period: float, wiener: bool, metric: Any, means: str, seed: int, limit: int | None,
-    seconds: float | None, jobs: int, model: str | None, device: str, threads: int | None, output: Path | None,
+    blocksize: int, period: float, ahead: int | None, wiener: bool, metric: Any, means: str, seed: int,
+    limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str, threads: int | None,
+    output: Path | None,
 ) -> None:  # fmt: skip
     """Median SDR of each class through the engine, beside the mixture, the oracle mask and published figures."""
     from qsep_live.evaluation.rendering import Live
@@ -106,7 +108,7 @@ def evaluate(
 
     timed = _timed(delays, streaming)
     prepare_folder(output)
-    live = Live(period, blocksize if streaming else 0)
+    live = Live(period, blocksize if streaming else 0, choices.choose_ahead(ahead, choices.choose_model(model)))
     tracks = MusdbTracks(musdb, split, limit, seconds)
     spec = network_spec(model, device, threads, jobs)
     conditions = make_conditions(

@@ -35,6 +35,7 @@ class LiveOptions:
     model: str | None
     device: str
     threads: int | None
+    ahead: int | None
     record: str | None
     duration: float | None
     fallback: str | None
@@ -108,6 +109,7 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         fallback=options.fallback or "dry",  # type: ignore[arg-type]
         lockstep=options.lockstep or 0.0,
         preset_files=choices.preset_files(options.presets),
+        ahead=choices.choose_ahead(options.ahead, model),
     )
     before = {path: _stamp(path) for path in written}
     display = open_display(options.as_json)
@@ -155,6 +157,7 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
             wet=options.wet,
             gain=options.gain,
             delay=choices.offline_delay(options.delay),
+            ahead=choices.choose_ahead(options.ahead, model),
             rack=choices.choose_rack(options.rack, presets),
         )
         offline.check_render(sound, settings)

@@ -86,6 +86,7 @@ class _Main(LazyGroup):
 @click.option("--no-midi", is_flag=True, help="Do not listen to MIDI.")
 @click.option("--mapping", metavar="FILE", help="Which knob moves what, a TOML file.")
 @options.network_options
+@options.ahead_option
 @click.option("--record", metavar="FILE", help="Record what is heard, too.")
 @click.option("--duration", type=options.DURATION, help="End after 90, 90s, 5m …")
 @click.option(

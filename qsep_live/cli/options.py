@@ -147,6 +147,10 @@ def network_options(command: Command) -> Command:
     return _all(options)(command)
 
 
+ahead_option = click.option(
+    "--ahead", type=click.IntRange(0), metavar="FRAMES",
+    help="Frames of 12 ms that masks may be ahead of the sound, at most; the model's own limit by default.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout and nothing else.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists already.")
 

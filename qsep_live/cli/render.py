@@ -125,6 +125,7 @@ class _Batch:
             wet=given["wet"],
             gain=given["gain"],
             delay=choices.offline_delay(given["delay"]),
+            ahead=self._model.ahead,
             rack=choices.choose_rack(given["rack"], (preset,)),
         )
 

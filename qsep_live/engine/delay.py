@@ -39,6 +39,11 @@ class DelayPlan:
     def seconds(self) -> float:
         return self.samples / self.rate
 
+    @property
+    def lag(self) -> float:
+        """Samples from the time that a frame's gains are for, the middle of its synthesis window, to its newest one."""
+        return self.grid.synthesis / 2 + self.wait
+
 
 def plan_delay(seconds: float, rate: int) -> DelayPlan:
     """The plan whose delay is ``seconds``, to a sample.

@@ -20,7 +20,7 @@ class GainFrames:
     Attributes
     ----------
     end
-        Position after the newest sample the window saw, in samples of the stream.
+        Position after the newest sample the window saw, in samples of the stream; the last frames may lie beyond it.
     first
         Centre of the first frame, in samples of the stream.
     spacing

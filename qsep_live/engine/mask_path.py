@@ -5,17 +5,21 @@ The network's bins are the lower half of a 2048-point STFT at 44.1 kHz and the l
 ahead, and the gains are stamped accordingly.
 
 What is heard is the middle and the side; a network of one channel hears the middle alone, and the side is not analysed.
+
+A network may have been trained with the last frames of its window hidden and so gives gains of frames that it has not
+heard. Then the newest sound lies so many columns before the window's right edge, and zeros follow it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio.resample import StreamConverter
-from qsep_live.dsp.grid import BINS, HOP, MODEL_RATE, N_FFT, SEGMENT, hann
+from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT, hann
 from qsep_live.dsp.repair import repair
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.gain_field import GainFrames
@@ -44,15 +48,18 @@ class MaskPath:
         The network.
     position
         Absolute position of the first sample pushed.
+    ahead
+        Frames beyond the newest that the network was trained to tell, at most.
     """
 
-    def __init__(self, rate: int, separate: Separate, position: int = 0) -> None:
+    def __init__(self, rate: int, separate: Separate, position: int = 0, ahead: int = 0) -> None:
         # A quarter of numpy's time for a window's 512 frames; imported here, since the audio process needs none of it.
         from scipy.fft import rfft
 
         self._rfft = rfft
         self.rate = rate
         self._separate = separate
+        self._ahead = ahead
         self._position = position
         self._start = position
         if rate in (MODEL_RATE, 2 * MODEL_RATE, 4 * MODEL_RATE):
@@ -60,6 +67,7 @@ class MaskPath:
         else:
             self._factor = 2 if rate > 2 * MODEL_RATE else 1
         self._history_rate = self._factor * MODEL_RATE
+        self._spacing = HOP * rate / MODEL_RATE
         channels = separate.channels
         self._converter = None if rate == self._history_rate else StreamConverter(rate, self._history_rate, channels)
         segment = SEGMENT * self._factor
@@ -78,25 +86,40 @@ class MaskPath:
         self._received += samples.shape[1]
         self._history.skip(len(self._history) - SEGMENT * self._factor)
 
-    def step(self, z: NDArray[np.float32]) -> GainFrames:
-        """Run the Separator on the window that ends at the newest sample; before the first there is silence.
+    def ahead_for(self, until: float) -> int:
+        """Frames ahead that a step must give to have gains up to time ``until``, a position in samples.
+
+        No more than the network was trained for.
+        """
+        missing = (until - self._newest) / self._spacing
+        return min(self._ahead, math.ceil(max(missing, 0.0)))
+
+    def step(self, z: NDArray[np.float32], ahead: int = 0) -> GainFrames:
+        """Run the Separator on the window that ends at the newest sample, and ``ahead`` frames after it.
+
+        Before the first sample there is silence.
 
         Raises
         ------
         QsepError
             The mask is not finite; one NaN in it would reach the loudspeakers and stay in the rack.
         """
-        factor = self._factor
-        samples = self._history.view(SEGMENT * factor)
-        frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor, axis=1)[:, :: HOP * factor]
+        factor, hop = self._factor, HOP * self._factor
+        samples = self._history.view(SEGMENT * factor - ahead * hop, ahead * hop)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor, axis=1)[:, ::hop]
         spectrum = self._rfft(frames * self._window)[..., :BINS]
-        magnitude = np.ascontiguousarray(np.abs(spectrum).transpose(0, 2, 1), dtype=np.float32)
+        magnitude = np.zeros((samples.shape[0], BINS, FRAMES), np.float32)
+        magnitude[..., : FRAMES - ahead] = np.abs(spectrum).transpose(0, 2, 1)
         gains = np.ascontiguousarray(self._separate(magnitude, z).T)
         if not np.isfinite(np.sum(gains)):
             raise QsepError("the model's mask is not finite; choose another --device or --model")
-        ratio = self.rate / self._history_rate
-        first = self._start + (self._received - (SEGMENT - N_FFT // 2) * factor) * ratio
-        return GainFrames(self._position, first, HOP * factor * ratio, gains)
+        first = self._newest - (FRAMES - 1 - ahead) * self._spacing
+        return GainFrames(self._position, first, self._spacing, gains)
+
+    @property
+    def _newest(self) -> float:
+        """Centre of the newest frame that has been heard, a position in samples."""
+        return self._start + (self._received - N_FFT // 2 * self._factor) * self.rate / self._history_rate
 
 
 def mid_side_of(block: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

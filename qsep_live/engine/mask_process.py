@@ -21,17 +21,28 @@ from qsep_live.engine.shared import RING_FRAMES, Board
 FRESH = 128
 """Samples that must be new for another step to be worth its time."""
 WARM_STEPS = 6
+AGE_FALL = 0.1
+"""Share by which the age that masks are made for falls at a step, where they came sooner."""
 
 
 @dataclass(frozen=True)
 class MaskSettings:
-    """Which network to run, and on what. ``period`` holds the steps at least so many seconds apart."""
+    """Which network to run, and on what.
+
+    Attributes
+    ----------
+    period
+        Holds the steps at least so many seconds apart.
+    ahead
+        Frames ahead that the network was trained for, or fewer.
+    """
 
     model: Path
     device: str = "auto"
     backend: str = "auto"
     threads: int = 1
     period: float = 0.0
+    ahead: int = 0
 
 
 def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None:
@@ -49,7 +60,7 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
     board = Board(board_name)
     board.mask.publish(ready=1.0, step_seconds=seconds)
     tell(link, Word("ready", backend.name, {"step_seconds": seconds, "fingerprint": backend.fingerprint}))
-    MaskLoop(board, backend, settings.period).run()
+    MaskLoop(board, backend, settings.period, settings.ahead).run()
 
 
 def _warm(separate: Separate) -> float:
@@ -67,12 +78,14 @@ def _warm(separate: Separate) -> float:
 class MaskLoop:
     """Follows the audio ring and publishes gains, until the host says stop or is gone."""
 
-    def __init__(self, board: Board, separate: Separate, period: float = 0.0) -> None:
-        self._board, self._separate, self._period = board, separate, period
+    def __init__(self, board: Board, separate: Separate, period: float = 0.0, ahead: int = 0) -> None:
+        self._board, self._separate, self._period, self._ahead = board, separate, period, ahead
         self._path: MaskPath | None = None
         self._epoch = -1
         self._start = self._cursor = 0
         self._steps = self._dropped = 0
+        self._age = 0
+        self._end: int | None = None
         self._last = 0.0
         self._chunk = np.zeros((1 << 14, 2), np.float32)
 
@@ -117,7 +130,9 @@ class MaskLoop:
         rate, self._start = int(stream["rate"]), int(stream["start"])
         # A mask process that was started again joins a stream under way: what it never saw is not "dropped".
         self._cursor = max(self._start, self._board.ring.written - _window(rate))
-        self._path = MaskPath(rate, self._separate, self._cursor) if rate > 0 else None
+        self._path = MaskPath(rate, self._separate, self._cursor, self._ahead) if rate > 0 else None
+        self._end = None
+        self._age = int(stream["lockstep"])
 
     def _push(self, path: MaskPath, end: int) -> MaskPath:
         """Bring ``path`` up to position ``end``; what the ring no longer holds, or is too old to matter, is dropped."""
@@ -125,7 +140,7 @@ class MaskLoop:
         if end - self._cursor > 2 * window:
             self._dropped += end - self._cursor - window
             self._cursor = end - window
-            path = self._path = MaskPath(path.rate, self._separate, self._cursor)
+            path = self._path = MaskPath(path.rate, self._separate, self._cursor, self._ahead)
         while self._cursor < end:
             chunk = self._chunk[: min(self._chunk.shape[0], end - self._cursor)]
             if not self._board.ring.at(self._cursor + chunk.shape[0], chunk):
@@ -139,8 +154,16 @@ class MaskLoop:
     def _run(self, path: MaskPath) -> None:
         board = self._board
         began = time.monotonic()
-        frames = path.step(self._latent())
+        stream = board.stream
+        lag = stream["delay"] - stream["window"] / 2
+        frames = path.step(self._latent(), path.ahead_for(self._cursor + self._age - lag))
         ended = time.monotonic()
+        if not stream["lockstep"]:
+            # How far the sound has come beyond the newest sample of the gains that were in use till now.
+            written = board.ring.written
+            age = 2 * (written - frames.end) if self._end is None else written - self._end
+            self._age = max(age, self._age - round(AGE_FALL * (self._age - age)))
+        self._end = frames.end
         board.mailbox.publish(frames, self._epoch)
         self._steps += 1
         board.mask.publish(

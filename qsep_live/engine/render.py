@@ -37,6 +37,8 @@ class RenderSettings:
         Seconds, to hear what live would give; None for centred windows.
     period
         Seconds between masks when ``delay`` is given.
+    ahead
+        Frames ahead that masks may be made for then, as the model was trained for or fewer.
     """
 
     latent: NDArray[np.float32]
@@ -45,6 +47,7 @@ class RenderSettings:
     gain: float = 0.0
     delay: float | None = None
     period: float = 0.05
+    ahead: int = 0
     rack: RackConfig | None = None
 
 
@@ -79,7 +82,7 @@ class Renderer:
             plan, period = plan_delay(settings.delay, rate), settings.period
         self.step = max(1, round(period * rate))
         self._field = GainField()
-        self._mask = MaskPath(rate, separate)
+        self._mask = MaskPath(rate, separate, ahead=0 if settings.delay is None else settings.ahead)
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf)
         self._mixer = Mixer()
         self._rack = None
@@ -97,7 +100,8 @@ class Renderer:
         while start < block.shape[0]:
             here = self._signal.position
             if here and here % self.step == 0:
-                self._field.publish(self._mask.step(self._settings.latent))
+                until = here + self.step - self._signal.plan.lag
+                self._field.publish(self._mask.step(self._settings.latent, self._mask.ahead_for(until)))
                 self.report.windows += 1
             stop = min(block.shape[0], start + BLOCK, start + self.step - here % self.step)
             pieces.append(self._piece(block[start:stop]))

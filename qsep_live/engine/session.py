@@ -69,6 +69,8 @@ class SessionConfig:
         Whether to listen to MIDI at all.
     lockstep
         Seconds between masks that are waited for; for a server in freewheel mode, 0 live.
+    ahead
+        Frames ahead of the sound that masks may be made for, as the model was trained for or fewer.
     """
 
     presets: tuple[Preset, ...]
@@ -92,6 +94,7 @@ class SessionConfig:
     fallback: Fallback = "dry"
     lockstep: float = 0.0
     preset_files: tuple[Path, ...] | None = None
+    ahead: int = 0
 
 
 class LiveSession:
@@ -263,7 +266,7 @@ class LiveSession:
 
     def _mask_arguments(self, _start: int) -> tuple[object, ...]:
         config = self.config
-        return self._board.name, MaskSettings(config.model, config.device, threads=config.threads)
+        return self._board.name, MaskSettings(config.model, config.device, threads=config.threads, ahead=config.ahead)
 
     def _audio_arguments(self, start: int) -> tuple[object, ...]:
         config = self.config

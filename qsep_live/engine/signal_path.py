@@ -77,8 +77,7 @@ class SignalPath:
         self._fade_step = plan.grid.hop / (fade * plan.rate)
         self._faded: float | None = None
         # Centre of the next frame's synthesis window, in positions of the input.
-        self._lag = plan.grid.synthesis / 2 + plan.wait
-        self._centre = position + plan.grid.hop - self._lag
+        self._centre = position + plan.grid.hop - plan.lag
 
     def process(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take ``block`` (n, channels); give target and dry, each (n, channels), both ``plan.samples`` late.
@@ -107,7 +106,7 @@ class SignalPath:
         counts, field = self.counts, self._field
         covered = field.lookup(self._centre, self._gains)
         # The frame's own time, not the block's end: how long gains are held does not depend on the blocks.
-        now = self._centre + self._lag
+        now = self._centre + self.plan.lag
         self._centre += self.plan.grid.hop
         counts.frames += 1
         counts.held += not covered

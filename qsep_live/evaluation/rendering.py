@@ -38,10 +38,13 @@ class Live:
         Seconds between masks.
     blocksize
         Frames in a callback; 0 for the file renderer, whose masks are ready at once.
+    ahead
+        Frames ahead that masks may be made for, as the model was trained for or fewer.
     """
 
     period: float = 0.06
     blocksize: int = 0
+    ahead: int = 0
 
 
 def rendered(
@@ -111,7 +114,8 @@ def _in_step(
     """The file renderer at each delay: a mask every period, there at once."""
     channels, newest = mixture.shape[1], _Newest(separate)
     renderers = [
-        Renderer(rate, channels, newest, RenderSettings(latent, delay=delay, period=live.period)) for delay in delays
+        Renderer(rate, channels, newest, RenderSettings(latent, delay=delay, period=live.period, ahead=live.ahead))
+        for delay in delays
     ]
     padded = _padded(mixture, max(renderer.latency for renderer in renderers))
     # Within a block every renderer passes the same one window at most.
@@ -134,9 +138,9 @@ def _streamed(
 
     channels, times = mixture.shape[1], StreamTimes()
     engines = [_LiveEngine(rate, channels, delay) for delay in delays]
-    mask, step = MaskPath(rate, separate), max(1, round(live.period * rate))
+    mask, step = MaskPath(rate, separate, ahead=live.ahead), max(1, round(live.period * rate))
     padded = _padded(mixture, max(engine.latency for engine in engines))
-    working: GainFrames | None = None
+    working: list[GainFrames] = []
     position = 0
     try:
         for start in range(0, len(padded), live.blocksize):
@@ -146,10 +150,13 @@ def _streamed(
             mask.push(mid_side_of(block))
             position += len(block)
             if position // step > (position - len(block)) // step:
-                if working is not None:
-                    for engine in engines:
-                        engine.board.mailbox.publish(working, _EPOCH)
-                working = mask.step(latent)
+                for engine, gains in zip(engines, working, strict=False):
+                    engine.board.mailbox.publish(gains, _EPOCH)
+                # The gains are in use from one period after their newest sample to the end of the next one.
+                end = position + 2 * step + live.blocksize
+                aheads = [mask.ahead_for(end - engine.lag) for engine in engines]
+                given = {ahead: mask.step(latent, ahead) for ahead in set(aheads)}
+                working = [given[ahead] for ahead in aheads]
         return {
             delay: np.concatenate(engine.heard)[engine.latency :][: len(mixture)]
             for delay, engine in zip(delays, engines, strict=True)
@@ -164,7 +171,7 @@ class _LiveEngine:
 
     def __init__(self, rate: int, channels: int, delay: float) -> None:
         plan, field = plan_delay(delay, rate), GainField()
-        self.latency = plan.samples
+        self.latency, self.lag = plan.samples, plan.lag
         self.board = Board()
         self.board.control.publish(wet=1.0, gain=0.0, mode=MODES.index("isolate"))
         self._core = AudioCore(self.board, SignalPath(plan, channels, field), field, _EPOCH, channels)

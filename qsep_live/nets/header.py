@@ -10,6 +10,7 @@ from qsep_live.errors import QsepError
 
 SCHEMA = 1
 MAX_HEADER = 1 << 20
+MAX_AHEAD = 64
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -40,3 +41,18 @@ def read_header(path: Path) -> dict[str, Any]:
     if header.get("schema") != SCHEMA:
         raise QsepError(f"{path}: checkpoint schema {str(header.get('schema'))[:40]}; this version reads {SCHEMA}")
     return header
+
+
+def frames_ahead(path: Path, header: dict[str, Any]) -> int:
+    """Frames beyond the newest that the model in ``path`` was trained to tell: its card's ``ahead``, else 0.
+
+    Raises
+    ------
+    QsepError
+        It is no such number.
+    """
+    card = header.get("card", {})
+    ahead = card.get("ahead", 0) if isinstance(card, dict) else None
+    if type(ahead) is not int or not 0 <= ahead <= MAX_AHEAD:
+        raise QsepError(f"{path}: its card says ahead {str(ahead)[:40]}; must be 0 to {MAX_AHEAD} frames")
+    return ahead

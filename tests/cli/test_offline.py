@@ -126,6 +126,13 @@ def test_the_demo_song_is_an_input(qsep: Qsep, work: Path, tiny_model: Model) ->
     assert result["mode"] == "balance"
 
 
+def test_frames_ahead_are_those_that_the_model_was_trained_for(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
+    wav("in.wav")
+    arguments = ("--input", "in.wav", "--output", "out.wav", "--model", tiny_model[0], "--preset", "one")
+    qsep(*arguments, "--ahead", "1").fails(2, "--ahead 1: tiny.safetensors was trained for 0 frames ahead at most")
+    assert qsep(*arguments, "--ahead", "0", "--delay", "50ms").code == 0
+
+
 def test_overwrite_replaces(qsep: Qsep, wav: Write, tiny_model: Model, work: Path) -> None:
     (work / "out.wav").write_text("old")
     told = qsep("-i", wav("in.wav"), "-o", "out.wav", "-p", "one", "--model", tiny_model[0], "--overwrite")

@@ -127,6 +127,7 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         "model": ("m.safetensors", "m.safetensors"),
         "device": ("cpu", "cpu"),
         "threads": ("2", 2),
+        "ahead": ("3", 3),
         "record": ("take.wav", "take.wav"),
         "duration": ("2m", 120.0),
         "fallback": ("silence", "silence"),

@@ -24,7 +24,7 @@ TIMES = StreamTimes(0.0, 0.0, 0.0)
 
 
 class Wiener:
-    """A mask of the middle, or of how much louder than the side it is."""
+    """A mask of the middle, or of how much louder than the side it is; frames ahead are let through."""
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
@@ -32,7 +32,7 @@ class Wiener:
     def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
         power = shown**2
         rest = power[1] if self.channels == 2 else power[0].mean(axis=1, keepdims=True)
-        return power[0] / (power[0] + (1.0 + z[0]) * rest + 1e-9)
+        return np.where(shown[0].any(axis=0), power[0] / (power[0] + (1.0 + z[0]) * rest + 1e-9), 1.0)
 
 
 class Shut:
@@ -60,7 +60,10 @@ def open_core(board: Board, rate: int, delay: float, lockstep: int = 0) -> Audio
     patience = np.inf if lockstep else 1.0
     signal = SignalPath(plan_delay(delay, rate), 2, field, patience=patience, position=board.ring.written)
     core = AudioCore(board, signal, field, 1, 2, lockstep=lockstep)
-    board.stream.publish(epoch=1, rate=rate, start=signal.position, lockstep=lockstep)
+    plan = signal.plan
+    board.stream.publish(
+        epoch=1, rate=rate, start=signal.position, lockstep=lockstep, delay=plan.samples, window=plan.grid.synthesis
+    )
     return core
 
 
@@ -74,7 +77,10 @@ def play(core: AudioCore, sound: np.ndarray, block: int) -> np.ndarray:
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 @pytest.mark.parametrize(("block", "mode"), [(256, "isolate"), (1000, "remove"), (5000, "balance")])
-def test_in_lockstep_live_is_the_offline_render(board: Board, rate: int, block: int, mode: Mode, channels: int) -> None:
+@pytest.mark.parametrize("ahead", [0, 12])
+def test_in_lockstep_live_is_the_offline_render(
+    board: Board, rate: int, block: int, mode: Mode, channels: int, ahead: int
+) -> None:
     """The mask loop in a thread of its own, over the same shared memory as in a session."""
     delay, step = 0.06, 3000
     board.ring.write(np.ones((777, 2), np.float32))
@@ -82,7 +88,7 @@ def test_in_lockstep_live_is_the_offline_render(board: Board, rate: int, block: 
     board.control.publish(mode=MODES.index(mode), gain=-3.0)
     board.control.refresh()
     core = open_core(board, rate, delay, step)
-    loop, over = MaskLoop(board, wiener), threading.Event()
+    loop, over = MaskLoop(board, wiener, ahead=ahead), threading.Event()
 
     def follow() -> None:
         while not over.is_set():
@@ -99,7 +105,7 @@ def test_in_lockstep_live_is_the_offline_render(board: Board, rate: int, block: 
         thread.join()
     z = np.zeros(32, np.float32)
     z[0] = 0.5
-    settings = RenderSettings(z, mode, gain=-3.0, delay=delay, period=step / rate)
+    settings = RenderSettings(z, mode, gain=-3.0, delay=delay, period=step / rate, ahead=ahead)
     expected = np.concatenate(list(render([sound], rate, 2, wiener, settings)))
     late = round(delay * rate)
     np.testing.assert_allclose(heard[late:], expected[: len(sound) - late], atol=1e-5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -214,6 +215,36 @@ def test_in_lockstep_a_late_loop_takes_the_positions_one_by_one(board: Board) ->
         assert got is not None
         ends.append(got.end)
     assert ends == [1000, 2000, 3000]
+
+
+def test_masks_are_as_far_ahead_as_the_sound_will_be_when_they_end(board: Board) -> None:
+    """A network that takes as long as 3000 samples: its masks are used until the next one's end, 6000 after theirs."""
+    took, sound = 3000, noise(60_000)
+    delay, window = 2000, 1024
+
+    class Slow(Network):
+        def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+            write(board, sound[:took])
+            return super().__call__(shown, z)
+
+    network = Slow()
+    board.stream.publish(epoch=1, rate=RATE, start=0, delay=delay, window=window)
+    loop = MaskLoop(board, network, ahead=20)
+    write(board, sound[:20_000])
+    hidden = []
+    for _ in range(5):
+        assert loop.step()
+        columns = network.asked[-1][0].any(axis=(0, 1))
+        hidden.append(FRAMES - 1 - int(np.flatnonzero(columns)[-1]))
+    assert hidden[0] == 0, "before a mask has come nobody knows how long they take"
+    # A frame is whole 1024 samples after its middle; the signal path asks for a time so much before its newest sample.
+    wanted = 2 * took - (delay - window / 2) + 1024
+    assert hidden[1:] == [math.ceil(wanted / 512)] * 4
+    assert loop.step()
+    frames = board.mailbox.collect(1)
+    assert frames is not None
+    last = frames.first + (FRAMES - 1) * frames.spacing
+    assert last >= frames.end + 2 * took - (delay - window / 2)
 
 
 def test_run_beats_and_stops_when_told(board: Board) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
-from qsep_live.engine.gain_field import GainFrames
+from qsep_live.engine.gain_field import GainField, GainFrames
 from qsep_live.engine.mask_path import MaskPath, mid_side_of
 from qsep_live.errors import QsepError
 from qsep_live.nets.spectrogram import magnitude, mid_side
@@ -180,6 +182,52 @@ def test_the_middle_is_the_same_to_a_network_that_hears_the_side_too(rate: int) 
         path.step(Z)
         shown.append(ears.magnitude)
     np.testing.assert_array_equal(shown[0][0], shown[1][0])
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000, 88_200])
+@pytest.mark.parametrize("ahead", [1, 7, 12])
+def test_frames_ahead_are_zeros_behind_the_newest_sound(rate: int, ahead: int) -> None:
+    ears = Ears(2)
+    path = MaskPath(rate, ears, 500, ahead=12)
+    path.push(np.random.default_rng(0).uniform(-1, 1, (4 * rate, 2)).astype(np.float32))
+    whole = path.step(Z)
+    shown = ears.magnitude
+    frames = path.step(Z, ahead)
+    assert ears.magnitude.flags.c_contiguous
+    assert not ears.magnitude[..., -ahead:].any()
+    np.testing.assert_array_equal(ears.magnitude[..., :-ahead], shown[..., ahead:])
+    assert (frames.end, frames.spacing) == (whole.end, whole.spacing)
+    assert frames.first == pytest.approx(whole.first + ahead * whole.spacing)
+
+
+@given(
+    st.sampled_from([8000, 22_050, 44_100, 48_000, 96_000]),
+    st.integers(0, 30_000),
+    st.floats(-0.2, 0.2),
+    st.integers(0, 12),
+)
+@settings(deadline=None, max_examples=40)
+def test_as_many_frames_ahead_as_are_asked_for_and_no_more(rate: int, heard: int, beyond: float, most: int) -> None:
+    """A network that tells the number of its column: what is looked up is where the stamps say."""
+    ears = Ears(mask=np.tile(np.arange(FRAMES, dtype=np.float32), (BINS, 1)))
+    path = MaskPath(rate, ears, ahead=most)
+    path.push(np.zeros((heard, 2), np.float32))
+    until = heard + beyond * rate
+    ahead = path.ahead_for(until)
+    frames = path.step(Z, ahead)
+    last = frames.first + (FRAMES - 1) * frames.spacing
+    assert 0 <= ahead <= most
+    assert last >= until - 1e-6 or ahead == most
+    if ahead:
+        assert last - frames.spacing < until, "one fewer would do"
+    field, gains = GainField(), np.zeros(BINS, np.float32)
+    field.publish(frames)
+    newest = last - ahead * frames.spacing
+    assert field.lookup(newest - 1e-6, gains)
+    np.testing.assert_allclose(gains, FRAMES - 1 - ahead, atol=1e-3)
+    assert newest == pytest.approx(path.step(Z).first + (FRAMES - 1) * frames.spacing)
+    assert field.lookup(min(until, last) - 1e-6, gains)
+    assert not field.lookup(last + 1e-6, gains)
 
 
 def random_block(channels: int) -> np.ndarray:

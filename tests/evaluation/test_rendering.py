@@ -67,6 +67,31 @@ def test_live_masks_come_a_period_later_than_the_renderers(songs: Any, means: An
     assert firsts[1] - firsts[0] == pytest.approx(period, abs=0.02)
 
 
+class Foreseeing:
+    """A network that shuts where it hears and opens ahead of it, by a twentieth a frame."""
+
+    channels = 1
+
+    def __call__(self, magnitude: np.ndarray, z: np.ndarray) -> np.ndarray:
+        newest = np.flatnonzero(magnitude[0].any(axis=0))[-1]
+        ahead = np.maximum(np.arange(magnitude.shape[2]) - newest, 0)
+        return np.broadcast_to(ahead / 20, magnitude[0].shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("blocksize", [0, 256])
+def test_frames_that_would_be_held_are_the_networks_own(songs: Any, means: Any, blocksize: int) -> None:
+    """Masks that are up to 0.1 s old (live: one period late, too), a delay of 23 ms: most gains are ahead."""
+    mixture = songs[0].mixture
+    heard = {}
+    for ahead in (0, 2, 40):
+        live = Live(0.1 if not blocksize else 0.05, blocksize, ahead)
+        found = rendered(mixture, RATE, Foreseeing(), means["bass"], [0.023, 0.4], live)
+        assert np.abs(found[0.4][RATE:]).max() < 1e-3, "with time to wait, nothing is ahead"
+        heard[ahead] = float(np.square(found[0.023][RATE:]).mean() / np.square(mixture[RATE:]).mean())
+    assert heard[0] < 1e-6 < heard[2] < 0.011
+    assert heard[40] > 0.04
+
+
 def test_shares_of_stems_add_up_to_what_is_heard(network: Network, songs: Any, means: Any) -> None:
     track = songs[1]
     shares = stem_shares(list(track.stems.values()), RATE, network.separate, means["drums"])

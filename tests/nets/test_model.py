@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from qsep_live.errors import QsepError
-from qsep_live.nets.header import MAX_HEADER, read_header
+from qsep_live.nets.header import MAX_HEADER, frames_ahead, read_header
 from qsep_live.nets.inference import open_backend
 from qsep_live.nets.inference_weights import read_weights, separator_shapes
 from qsep_live.nets.model import Model, configuration, fingerprint, load_model, save_model
@@ -342,3 +342,15 @@ def test_the_header_is_read_without_the_weights(checkpoint: Path, model: Model) 
     header = read_header(checkpoint)
     assert header["card"] == model.card
     assert header["config"]["separator"]["input_power"] == 0.5
+
+
+@pytest.mark.parametrize(("card", "ahead"), [({}, 0), ({"ahead": 0}, 0), ({"ahead": 12}, 12)])
+def test_the_card_says_how_many_frames_ahead(card: dict[str, Any], ahead: int) -> None:
+    assert frames_ahead(Path("m"), {"card": card}) == ahead
+    assert frames_ahead(Path("m"), {}) == 0
+
+
+@pytest.mark.parametrize("ahead", [-1, 65, 1.5, "12", True, None, [3]])
+def test_frames_ahead_that_cannot_be_meant(ahead: Any) -> None:
+    with pytest.raises(QsepError, match="must be 0 to 64 frames"):
+        frames_ahead(Path("m"), {"card": {"ahead": ahead}})
