@@ -144,7 +144,12 @@ class _Block(nn.Module):
             scale, shift = self.film(z)[:, :, None, None].chunk(2, dim=1)
             y = torch.addcmul(shift, y, 1.0 + scale)
         y = functional.leaky_relu(y, SLOPE)
-        dense = torch.einsum("bcft,gf->bcgt", y, self.dense.weight) + self.dense.bias[:, None]
-        dense = functional.leaky_relu(dense, SLOPE)
-        y = y + torch.einsum("bcgt,fg->bcft", dense, self.spread.weight) + self.spread.bias[:, None]
-        return x + y
+        dense = functional.leaky_relu(_dense(y, self.dense), SLOPE)
+        return x + (y + _dense(dense, self.spread))
+
+
+def _dense(x: Tensor, layer: nn.Linear) -> Tensor:
+    """``layer`` over the frequencies of (B, C, F, T). Its bias is of the product's type: under autocast a sum of two
+    types costs more than the product."""
+    product = torch.einsum("bcft,gf->bcgt", x, layer.weight)
+    return product + layer.bias[:, None].to(product.dtype)
