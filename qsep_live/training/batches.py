@@ -10,7 +10,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -38,13 +38,15 @@ class Mixes(Protocol):
 @dataclass(frozen=True)
 class Drawn:
     """A batch as tensors: mixture, target, query (size, channels, SEGMENT), the classes that are asked for by their
-    mean latents (size, anchors, channels, SEGMENT) and which they are (size, anchors), and noise (2, size, latent)."""
+    mean latents (size, anchors, channels, SEGMENT) and which they are (size, anchors), how many of the newest frames
+    are hidden (size,), and noise (2, size, latent)."""
 
     mixture: Tensor
     target: Tensor
     query: Tensor
     stems: Tensor
     named: Tensor
+    hidden: Tensor
     noise: Tensor
 
     def to(self, device: torch.device) -> Drawn:
@@ -63,9 +65,9 @@ class Draw:
 
     def at(self, step: int) -> Drawn:
         batch = self.mixer.batch(self.size, step, self.first)
-        arrays = (batch.mixture, batch.target, batch.query, batch.stems, batch.named)
-        mixture, target, query, stems, named = (torch.from_numpy(np.ascontiguousarray(each)) for each in arrays)
-        return Drawn(mixture, target, query, stems, named, self._noise(step))
+        arrays = {each.name: np.ascontiguousarray(getattr(batch, each.name)) for each in fields(batch)}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return Drawn(**tensors, noise=self._noise(step))
 
     def _noise(self, step: int) -> Tensor:
         """Standard normal, for the reparameterised z of each item and for the z of latent regression."""

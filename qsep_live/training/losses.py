@@ -69,7 +69,8 @@ class Losses:
 class Sounds(Protocol):
     """A batch: what is heard, what is wanted, and what it is asked for with, each (B, channels, SEGMENT).
 
-    Beside it some whole classes of the mixture, (B, A, channels, SEGMENT), and which they are, (B, A).
+    Beside it some whole classes of the mixture, (B, A, channels, SEGMENT), and which they are, (B, A). ``hidden`` (B,)
+    is how many of the newest frames are not heard.
     """
 
     @property
@@ -82,6 +83,8 @@ class Sounds(Protocol):
     def stems(self) -> Tensor: ...
     @property
     def named(self) -> Tensor: ...
+    @property
+    def hidden(self) -> Tensor: ...
 
 
 def objective(
@@ -98,7 +101,7 @@ def objective(
         put to one mixture, 1 + A questions each.
     """
     mixture = mid_side(sounds.mixture)
-    heard = mixture[:, : model.channels].abs()
+    heard = hide(mixture[:, : model.channels].abs(), sounds.hidden)
     mu, logvar = model.query_net(_query(sounds.query))
     z = mu + config.spread * noise[0] * torch.exp(0.5 * logvar)
     wanted = sounds.target
@@ -119,6 +122,16 @@ def objective(
         latent = (noise[1] - found).abs().mean()
         total = total + config.latent * config.latent_every * latent
     return Losses(total, reconstruction.item(), kl.item(), latent.item())
+
+
+def hide(magnitude: Tensor, hidden: Tensor) -> Tensor:
+    """Magnitudes (B, C, F, T) whose newest ``hidden`` (B,) frames are 0, as the engine gives them to a network that is
+    to say the gains of frames that are yet to come."""
+    if not hidden.any():
+        return magnitude
+    frames = magnitude.shape[-1]
+    heard = torch.arange(frames, device=magnitude.device) < frames - hidden[:, None]
+    return magnitude * heard[:, None, None]
 
 
 def _query(sound: Tensor) -> Tensor:

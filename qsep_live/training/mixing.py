@@ -43,7 +43,8 @@ class MixingConfig:
         Share of the pairs whose target group is one class; the rest draw every class to T or R by a fair coin
         (paper: always).
     coherent, coherent_gain
-        Share of the pairs whose classes all come from one song and place, and their range of β. Paper: 0.
+        Share of the pairs whose classes all come from one song and place, and their range of β. A class that the song
+        has not got comes from another, as long as it is only one. Paper: 0.
     elsewhere
         Share of the single-class pairs whose query is another place of the target's song, or another song's sound of
         that class, by a fair coin: a latent then says what kind of sound is meant, not which notes. Paper: 0.
@@ -55,6 +56,12 @@ class MixingConfig:
     anchors
         How many of the classes are asked for in the same mixture beside the target, each by its mean latent. One pass
         of the encoder serves them all, and what tells the answers apart is the latent alone. Paper: 0.
+    doubled
+        Share of the sounds, where classes come from random songs, that a second sound of the same class joins: two
+        singers, two guitars. Paper: 0.
+    hidden, hidden_share
+        Of this share of the pairs up to ``hidden`` of the newest frames are not heard, and asked for all the same: what
+        is learned is to say the gains of frames that are yet to come. Paper: 0.
     """
 
     classes: tuple[str, ...] = CLASSES
@@ -68,6 +75,9 @@ class MixingConfig:
     fine: float = 0.0
     mono: float = 0.0
     anchors: int = 0
+    doubled: float = 0.0
+    hidden: int = 0
+    hidden_share: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -76,7 +86,8 @@ class Pair:
     """Mixture m = s_T + s_R, target s_T, and what the target is asked for with; each float32 (channels, SEGMENT).
 
     ``stems`` (anchors, channels, SEGMENT) is what some whole classes sound like in the mixture, silence included, and
-    ``named`` (anchors,) int64 says which of `MixingConfig.classes` they are.
+    ``named`` (anchors,) int64 says which of `MixingConfig.classes` they are. ``hidden`` () int64 is how many of the
+    newest frames the network does not hear.
     """
 
     mixture: Sound
@@ -84,6 +95,7 @@ class Pair:
     query: Sound
     stems: Sound
     named: NDArray[np.int64]
+    hidden: NDArray[np.int64] = field(default_factory=lambda: np.zeros((), np.int64))
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class Batch:
     query: Sound
     stems: Sound
     named: NDArray[np.int64]
+    hidden: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ class Mixer:
         self.config, self.seed = config, seed
         self._augment = Augment(config.augment)
         self._sources = {name: _holding(banks, (name,)) for name in config.classes}
-        self._aligned = _holding(banks, config.classes) if config.coherent else []
+        self._aligned = _aligned(banks, config.classes) if config.coherent else []
         fine = [name for name in sorted({n for bank in banks for n in bank.fine()}) if _coarse(name) in config.classes]
         self._fine = {name: _holding(banks, (name,)) for name in fine} if config.fine else {}
         self._siblings = {a: [b for b in self._fine if b != a and _coarse(b) == _coarse(a)] for a in self._fine}
@@ -141,6 +154,7 @@ class Mixer:
         for _ in range(_TRIES):
             pair = self._fine_pair(random) if random.random() < self._fine_share else self._coarse_pair(random)
             if _audible(pair.target):
+                pair = replace(pair, hidden=self._hidden(random))
                 return _folded(pair) if random.random() < self.config.mono else pair
         raise QsepError(f"of {_TRIES} pairs drawn every target was silent: the stems have no sound to learn from")
 
@@ -178,13 +192,13 @@ class Mixer:
         for name in names:
             if not heard[name]:
                 continue
-            if song is not None:
-                sound, source = (
-                    self._augment.sound(self._cut(song, name, place, variation.speed), variation),
-                    song,
-                )
+            if song is not None and song.of(name) is not None:
+                sound = self._augment.sound(self._cut(song, name, place, variation.speed), variation)
+                source = song
             else:
                 sound, source = self._from(self._sources[name], name, random)
+                if song is None and random.random() < config.doubled:
+                    sound = sound + np.float32(random.uniform(0.3, 1.0)) * self.segment(name, random)
             stems[name] = np.float32(random.uniform(*(config.coherent_gain if coherent else config.gain))) * sound
             group = target if in_target[name] else rest
             group += stems[name]
@@ -242,6 +256,11 @@ class Mixer:
                 break
         return self._augment.sound(sound, variation), song
 
+    def _hidden(self, random: np.random.Generator) -> NDArray[np.int64]:
+        config = self.config
+        happens = config.hidden > 0 and random.random() < config.hidden_share
+        return np.array(random.integers(1, config.hidden + 1) if happens else 0, np.int64)
+
     def _silence(self) -> Sound:
         return np.zeros((self.config.channels, SEGMENT), np.float32)
 
@@ -270,7 +289,7 @@ def _folded(pair: Pair) -> Pair:
     mono = {
         name: sound.mean(axis=-2, keepdims=True).repeat(sound.shape[-2], axis=-2)
         for name, sound in vars(pair).items()
-        if name != "named"
+        if name not in ("named", "hidden")
     }
     return replace(pair, **mono)
 
@@ -285,6 +304,17 @@ def _longer(piece: NDArray[np.int16], length: int, alone: bool) -> NDArray[np.in
 def _holding(banks: Sequence[Bank], names: Sequence[str]) -> list[tuple[float, list[Song]]]:
     """Weight and songs of each bank that has songs with all of ``names``."""
     found = [(bank.weight, bank.holding(names)) for bank in banks]
+    return [(weight, songs) for weight, songs in found if songs and weight > 0.0]
+
+
+def _aligned(banks: Sequence[Bank], names: Sequence[str]) -> list[tuple[float, list[Song]]]:
+    """As `_holding`, of songs that have all of ``names``, or, where there are three or more, all but one."""
+    most = max(2, len(names) - 1) if len(names) > 1 else 1
+    found = [
+        (bank.weight, [song for song in bank.songs if sum(song.of(name) is not None for name in names) >= most])
+        for bank in banks
+        if not bank.instruments
+    ]
     return [(weight, songs) for weight, songs in found if songs and weight > 0.0]
 
 

@@ -205,6 +205,7 @@ class SongExaminer:
             "sdr": scores.sdr,
             "latents": {name: [float(value) for value in z] for name, z in scores.latents.items()},
             "latent_segments": scores.segments,
+            "ahead": self._settings.recipe.mixing.hidden,
         }
 
 

@@ -17,7 +17,10 @@ from qsep_live.training.schedule import ScheduleConfig
 
 T = TypeVar("T")
 
-_OPTIMISERS = {"paper": OptimiserConfig(clip=math.inf), "shipped": OptimiserConfig(betas=(0.9, 0.999))}
+_OPTIMISERS = {
+    "paper": OptimiserConfig(clip=math.inf),
+    "shipped": OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, ema=0.999),
+}
 _SCHEDULES = {"paper": ScheduleConfig(kind="steps")}
 
 

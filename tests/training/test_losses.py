@@ -26,6 +26,7 @@ class Sounds:
     query: Tensor
     stems: Tensor = field(default_factory=lambda: torch.zeros(0))
     named: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    hidden: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 def sounds(seed: int = 0, batch: int = 2, channels: int = 1) -> Sounds:
@@ -222,3 +223,14 @@ def test_the_spread_of_the_latent(spread: float) -> None:
     separator = model.separator
     assert isinstance(separator, Fixed)
     torch.testing.assert_close(separator.latents[0], mu + spread * noise()[0] * torch.exp(0.5 * logvar))
+
+
+def test_hidden_frames_are_not_heard_and_asked_for_all_the_same() -> None:
+    model, given = fixed(0.4), replace(sounds(), hidden=torch.tensor([0, 7]))
+    losses = objective(model, given, SDR, 0, noise())
+    heard = model.separator.heard[0]
+    whole = mid_side(given.mixture).abs()
+    torch.testing.assert_close(heard[0], whole[0])
+    torch.testing.assert_close(heard[1, ..., :-7], whole[1, ..., :-7])
+    assert not heard[1, ..., -7:].any()
+    assert losses.reconstruction == objective(fixed(0.4), sounds(), SDR, 0, noise()).reconstruction

@@ -23,6 +23,8 @@ configs = st.builds(
     elsewhere=st.sampled_from([0.0, 1.0]),
     mono=st.sampled_from([0.0, 0.5]),
     anchors=st.integers(0, 4),
+    hidden=st.integers(0, 12),
+    hidden_share=st.sampled_from([0.0, 0.5, 1.0]),
     augment=st.sampled_from([AugmentConfig(), AugmentConfig(speed=1.0, polarity=0.5, swap=0.5, silence=0.5)]),
 )
 
@@ -64,7 +66,7 @@ def test_an_item_depends_on_seed_step_and_number_alone(config: MixingConfig, see
     bank = levels(vocals=0.1, drums=0.2, bass=0.15, other=0.05)
     whole = Mixer([bank], config, seed).batch(4, step)
     part = Mixer([bank], config, seed).batch(4 - first, step, first)
-    for name in ("mixture", "target", "query", "stems", "named"):
+    for name in ("mixture", "target", "query", "stems", "named", "hidden"):
         np.testing.assert_array_equal(getattr(whole, name)[first:], getattr(part, name))
 
 
@@ -201,6 +203,37 @@ def test_a_pair_folded_to_mono_has_a_silent_side(bank: Bank) -> None:
     pair = drawn(Mixer([bank], MixingConfig(channels=2, mono=1.0), 0))
     for sound in (pair.mixture, pair.target, pair.query):
         np.testing.assert_array_equal(sound[0], sound[1])
+
+
+def test_hidden_frames_have_their_share_and_range() -> None:
+    mixer = Mixer([levels(vocals=0.1)], only("vocals", hidden=5, hidden_share=0.5), 0)
+    hidden = np.array([drawn(mixer, item).hidden for item in range(200)])
+    assert set(hidden.tolist()) == {0, 1, 2, 3, 4, 5}
+    assert 60 < np.count_nonzero(hidden) < 140
+
+
+def test_nothing_is_hidden_unless_asked() -> None:
+    mixer = Mixer([levels(vocals=0.1)], only("vocals", hidden=5), 0)
+    assert not any(drawn(mixer, item).hidden for item in range(20))
+
+
+def test_a_second_sound_of_the_class_joins() -> None:
+    mixer = Mixer([levels(vocals=0.1, drums=0.2)], only("vocals", doubled=1.0, keep=1.0, gain=UNIT), 0)
+    for item in range(10):
+        assert 0.13 - 1e-3 < float(drawn(mixer, item).mixture[0, 0]) < 0.2 + 1e-3
+
+
+def test_the_one_class_that_a_coherent_song_lacks_comes_from_another() -> None:
+    ramp = np.arange(3 * SEGMENT) / (3 * SEGMENT)
+    names = ("drums", "bass", "other")
+    song = Song("band", {name: np.round(3000 * ramp)[None].astype(np.int16) for name in names})
+    singer = Song("singer", {"vocals": np.full((1, 3 * SEGMENT), 300, np.int16)})
+    config = MixingConfig(coherent=1.0, coherent_gain=UNIT, keep=1.0, gain=UNIT, anchors=4)
+    pair = drawn(Mixer([Bank((song, singer))], config, 0))
+    vocals, drums, bass, other = pair.stems[:, 0]
+    np.testing.assert_array_equal(drums, bass)
+    np.testing.assert_array_equal(drums, other)
+    np.testing.assert_allclose(vocals, 300 / 32768, atol=1e-6)
 
 
 def test_of_many_classes_four_are_drawn() -> None:
