@@ -1,0 +1,98 @@
+"""The scripts that make data and measure recipes: started, or read as modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import mido
+import numpy as np
+import pytest
+import soundfile
+
+from qsep_live.training.data import folder_bank
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+SOUNDFONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+RATE = 22_050
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def band(path: Path) -> Path:
+    """Four seconds of bass drum, bass and electric guitar."""
+    file = mido.MidiFile(ticks_per_beat=480)
+    track = mido.MidiTrack()
+    file.tracks.append(track)
+    for channel, program, note in ((9, 0, 36), (0, 33, 40), (1, 27, 64)):
+        track.append(mido.Message("program_change", channel=channel, program=program))
+        for _ in range(4):
+            track.append(mido.Message("note_on", channel=channel, note=note, velocity=100))
+            track.append(mido.Message("note_off", channel=channel, note=note, time=160))
+    path.parent.mkdir()
+    file.save(path)
+    return path
+
+
+def hits(root: Path) -> Path:
+    """One recorded bass drum: a click of a hundredth of a second."""
+    (root / "drums").mkdir(parents=True)
+    sound = np.zeros(RATE // 4, np.float32)
+    sound[:220] = 0.5
+    soundfile.write(root / "drums" / "kit__00.ogg", sound, RATE)
+    entry = {"f": "kick-1.wav", "start": 0.0, "dur": 0.25, "orig_peak": 1.0, "midi": 36, "label": "kick"}
+    (root / "drums" / "kit__00.json").write_text(json.dumps([entry]))
+    return root
+
+
+@pytest.mark.skipif(not SOUNDFONT.exists(), reason="needs timgm6mb-soundfont (Debian)")
+def test_songs_from_midi_are_stems_to_train_on(tmp_path: Path) -> None:
+    midi, oneshots = band(tmp_path / "midi" / "tune.mid"), hits(tmp_path / "hits")
+
+    def made(name: str) -> Path:
+        command = [sys.executable, SCRIPTS / "song_stems.py", midi, "--soundfont", SOUNDFONT, "--oneshots", oneshots]
+        subprocess.run([*command, "--seconds", "4", "--passes", "2", "-o", tmp_path / name], check=True, timeout=120)
+        return tmp_path / name
+
+    once = made("once")
+    bank = folder_bank(once, strict=True)
+    assert [sorted(song.stems) for song in bank.songs] == [["bass", "drums", "other"]] * 2
+    assert all(stem.shape == (2, 4 * RATE) for song in bank.songs for stem in song.stems.values())
+    first, second = (song.stems["bass"] for song in bank.songs)
+    assert not np.array_equal(first, second), "each pass is another performance"
+    again = made("again")
+    for path in once.rglob("*.flac"):
+        np.testing.assert_array_equal(
+            soundfile.read(path)[0], soundfile.read(again / path.relative_to(once))[0], err_msg=path.name
+        )
+
+
+def test_recorded_notes_are_moved_to_pitch() -> None:
+    songs = script("song_stems")
+    when = np.arange(RATE) / RATE
+    shot = songs.Shot("a.wav", 69, "perc", np.sin(2 * np.pi * 440.0 * when).astype(np.float32))
+    played = songs.play_notes([shot], [songs.Note(0.5, 0.4, 81, 1.0)], 1.0, np.random.default_rng(0))
+    assert not played[: RATE // 2].any()
+    spectrum = np.abs(np.fft.rfft(played[RATE // 2 : RATE // 2 + 8820]))
+    assert np.argmax(spectrum) * RATE / 8820 == pytest.approx(880.0, abs=3.0)
+    assert not played[round((0.9 + songs.RELEASE) * RATE) + 1 :].any()
+
+
+def test_an_ablation_says_what_a_setting_is_worth() -> None:
+    ablation = script("ablation")
+    whole = [{"vocals": 4.0, "bass": 2.0}, {"vocals": 4.2, "bass": 2.2}]
+    text = ablation.table({"everything": whole[0], "speed": {"vocals": 3.0, "bass": 2.0}}, whole)
+    assert "| speed | 3.00 | 2.00 | 2.50 | +0.60 |" in text
+    assert "2 runs with everything lie 0.20 dB apart" in text
