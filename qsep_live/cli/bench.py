@@ -7,14 +7,27 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qsep_live.cli import choices, options
+from qsep_live.cli.evaluate import (
+    finish,
+    metric_option,
+    network_spec,
+    output_option,
+    prepare_folder,
+    running_options,
+    timed_delays,
+    track_bar,
+)
+from qsep_live.errors import UsageError
 
 if TYPE_CHECKING:
     from qsep_live.evaluation.bench_callback import CallbackRow
+    from qsep_live.evaluation.tracks import Tracks
 
 _model = click.option("--model", metavar="FILE", help="Checkpoint; the one that comes along by default.")
 _seconds = click.option("--seconds", type=options.DURATION, default="10", show_default=True, help="For each run.")
@@ -23,7 +36,7 @@ HELP_RUNS = 5
 
 @click.group()
 def bench() -> None:
-    """Measure this machine: masks, callbacks, a live session, start-up, memory."""
+    """Measure this machine: masks, callbacks, delay, a live session, start-up, memory."""
 
 
 @bench.command()
@@ -111,6 +124,57 @@ def live(model: str | None, presets: tuple[str, ...], blocksize: int, minutes: f
         click.echo(line)
     click.echo(f"{'beside':<11} a bare passthrough with {row.passthrough_underruns} underruns")
     click.echo(f"{'memory':<11} {row.memory / 2**20:.0f} MiB, all processes")
+
+
+@bench.command()
+@click.option("--musdb", metavar="DIR", type=click.Path(path_type=Path),
+              help="MUSDB18's or MUSDB18-HQ's folder: its 14 validation songs.")  # fmt: skip
+@click.option("--stems", metavar="DIR", type=click.Path(path_type=Path),
+              help="Songs of your own: a folder each, with vocals.wav, drums.wav, bass.wav and other.wav.")  # fmt: skip
+@click.option("--period", type=options.DURATION, help="Between masks; by default measured first, with the live loop.")
+@click.option("--mark", "marks", type=options.DELAY, multiple=True, help="A delay to measure; may be repeated.")
+@options.ahead_option
+@metric_option
+@running_options
+@output_option(required=False)
+def delay(
+    musdb: Path | None, stems: Path | None, period: float | None, marks: tuple[float | str, ...], ahead: int | None,
+    metric: Any, limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str,
+    threads: int | None, output: Path | None,
+) -> None:  # fmt: skip
+    """SDR against total delay with this machine's masks, ideal ones and the oracle's: the dial's frontier."""
+    from qsep_live.evaluation.bench_delay import MARKS, DelayBench, delay_report
+    from qsep_live.evaluation.latents import preset_means
+    from qsep_live.evaluation.tracks import FolderTracks, MusdbTracks
+
+    if (musdb is None) == (stems is None):
+        raise UsageError("say where the songs are: --musdb DIR or --stems DIR")
+    timed = timed_delays(marks) or MARKS
+    prepare_folder(output)
+    tracks: Tracks
+    if stems is not None:
+        tracks = FolderTracks(stems, limit, seconds)
+    else:
+        assert musdb is not None
+        tracks = MusdbTracks(musdb, "valid", limit, seconds)
+    chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
+    means = preset_means(chosen.fingerprint)
+    if period is None:
+        period = _measured_period(chosen, device, threads)
+    work = DelayBench(means, period, choices.choose_ahead(ahead, chosen), timed, metric)
+    with track_bar("delay", len(tracks)) as tell:
+        report = delay_report(work, spec, tracks, jobs, tell)
+    finish(report, output)
+
+
+def _measured_period(model: choices.ModelChoice, device: str, threads: int | None) -> float:
+    from qsep_live.engine.mask_process import MaskSettings
+    from qsep_live.engine.pace import mask_pace
+
+    settings = MaskSettings(model.path, device, threads=choices.live_threads(threads), ahead=model.ahead)
+    pace = mask_pace(settings)
+    click.echo(f"masks here: {1e3 * pace.step:.1f} ms each, one every {1e3 * pace.period:.1f} ms", err=True)
+    return pace.period
 
 
 @bench.command()

@@ -106,7 +106,9 @@ def evaluate(
     from qsep_live.evaluation.scores import measured, score_report
     from qsep_live.evaluation.tracks import MusdbTracks
 
-    timed = _timed(delays, streaming)
+    timed = timed_delays(delays)
+    if streaming and not timed:
+        raise UsageError("--streaming needs to know at which delay: add --delay 46ms, for example")
     prepare_folder(output)
     live = Live(period, blocksize if streaming else 0, choices.choose_ahead(ahead, choices.choose_model(model)))
     tracks = MusdbTracks(musdb, split, limit, seconds)
@@ -119,14 +121,19 @@ def evaluate(
     finish(score_report("evaluate", "SDR by class", scores, tracks.label, metric, live), output)
 
 
-def _timed(delays: tuple[float | str, ...], streaming: bool) -> tuple[float, ...]:
+def timed_delays(delays: tuple[float | str, ...]) -> tuple[float, ...]:
+    """What ``--delay`` means to a measurement: seconds, each once; files are measured without being asked.
+
+    Raises
+    ------
+    UsageError
+        One is out of the engine's range, or ``auto``.
+    """
     from qsep_live.engine.delay import plan_delay
 
     if "auto" in delays:
         raise UsageError("--delay auto is of a live session: give a time, such as 46ms")
     timed = tuple(dict.fromkeys(delay for delay in delays if isinstance(delay, float)))
-    if streaming and not timed:
-        raise UsageError("--streaming needs to know at which delay: add --delay 46ms, for example")
     for delay in timed:
         plan_delay(delay, 44_100)
     return timed

@@ -5,15 +5,16 @@ Engines that are pushed in step ask for the same windows: the network answers on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.engine.audio_core import AudioCore
-from qsep_live.engine.delay import plan_delay
+from qsep_live.engine.delay import DelayPlan, plan_delay
 from qsep_live.engine.gain_field import GainField, GainFrames
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
 from qsep_live.engine.mix import MODES
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from qsep_live.audio.stream import StreamTimes
 
 Audio = NDArray[np.float32]
+Key = TypeVar("Key", bound=Hashable)
 _EPOCH = 1
 
 
@@ -40,11 +42,20 @@ class Live:
         Frames in a callback; 0 for the file renderer, whose masks are ready at once.
     ahead
         Frames ahead that masks may be made for, as the model was trained for or fewer.
+    late
+        Seconds from a mask's newest sample until it is there, in callbacks; None for a period, which is what a mask
+        takes where one follows the other.
     """
 
     period: float = 0.06
     blocksize: int = 0
     ahead: int = 0
+    late: float | None = None
+
+    @property
+    def age(self) -> float:
+        """Seconds from a mask's newest sample until the next mask takes its place."""
+        return self.period + (self.period if self.late is None else self.late)
 
 
 def rendered(
@@ -73,9 +84,11 @@ def rendered(
         results[None] = np.concatenate(list(render([mixture], rate, mixture.shape[1], separate, settings)))
     timed = [delay for delay in delays if delay is not None]
     if timed:
-        run = _streamed if live.blocksize else _in_step
-        for delay, estimate in run(mixture, rate, separate, latent, timed, live).items():
-            results[delay] = estimate
+        if live.blocksize:
+            plans: dict[float | None, DelayPlan] = {delay: plan_delay(delay, rate) for delay in timed}
+            results |= streamed(mixture, mid_side_of(mixture), rate, separate, latent, plans, live)
+        else:
+            results |= _in_step(mixture, rate, separate, latent, timed, live)
     return results
 
 
@@ -110,7 +123,7 @@ class _Newest:
 
 def _in_step(
     mixture: Audio, rate: int, separate: Separate, latent: NDArray[np.float32], delays: Sequence[float], live: Live
-) -> dict[float, Audio]:
+) -> dict[float | None, Audio]:
     """The file renderer at each delay: a mask every period, there at once."""
     channels, newest = mixture.shape[1], _Newest(separate)
     renderers = [
@@ -130,51 +143,71 @@ def _in_step(
     }
 
 
-def _streamed(
-    mixture: Audio, rate: int, separate: Separate, latent: NDArray[np.float32], delays: Sequence[float], live: Live
-) -> dict[float, Audio]:
-    """The audio callback's own code, block by block; a mask begins every period and comes one period later."""
+def streamed(
+    mixture: Audio,
+    heard: Audio,
+    rate: int,
+    separate: Separate,
+    latent: NDArray[np.float32],
+    plans: Mapping[Key, DelayPlan],
+    live: Live,
+) -> dict[Key, Audio]:
+    """The audio callback's own code, block by block, with a mask that begins every period and comes when it is done.
+
+    Parameters
+    ----------
+    heard
+        What the network is pushed, (n, channels of `separate`); live it is the mixture's `mid_side_of`.
+
+    Returns
+    -------
+    dict
+        The key of each plan to its estimate, (n, channels), aligned with the mixture.
+    """
     from qsep_live.audio.stream import StreamTimes
 
-    channels, times = mixture.shape[1], StreamTimes()
-    engines = [_LiveEngine(rate, channels, delay) for delay in delays]
+    times = StreamTimes()
+    engines = {key: _LiveEngine(plan, mixture.shape[1], live.age) for key, plan in plans.items()}
     mask, step = MaskPath(rate, separate, ahead=live.ahead), max(1, round(live.period * rate))
-    padded = _padded(mixture, max(engine.latency for engine in engines))
-    working: list[GainFrames] = []
+    # The gains are in use until one period after they have come.
+    age = round(live.age * rate) + live.blocksize
+    longest = max(plan.samples for plan in plans.values())
+    padded, heard = _padded(mixture, longest), _padded(heard, longest)
+    coming: deque[tuple[int, dict[Key, GainFrames]]] = deque()
     position = 0
     try:
         for start in range(0, len(padded), live.blocksize):
             block = padded[start : start + live.blocksize]
-            for engine in engines:
+            while coming and coming[0][0] <= position:
+                for key, gains in coming.popleft()[1].items():
+                    engines[key].board.mailbox.publish(gains, _EPOCH)
+            for engine in engines.values():
                 engine.process(block, times)
-            mask.push(mid_side_of(block))
+            mask.push(heard[start : start + live.blocksize])
             position += len(block)
             if position // step > (position - len(block)) // step:
-                for engine, gains in zip(engines, working, strict=False):
-                    engine.board.mailbox.publish(gains, _EPOCH)
-                # The gains are in use from one period after their newest sample to the end of the next one.
-                end = position + 2 * step + live.blocksize
-                aheads = [mask.ahead_for(end - engine.lag) for engine in engines]
-                given = {ahead: mask.step(latent, ahead) for ahead in set(aheads)}
-                working = [given[ahead] for ahead in aheads]
+                aheads = {key: mask.ahead_for(position + age - plan.lag) for key, plan in plans.items()}
+                given = {ahead: mask.step(latent, ahead) for ahead in set(aheads.values())}
+                ready = position + round((live.age - live.period) * rate)
+                coming.append((ready, {key: given[ahead] for key, ahead in aheads.items()}))
         return {
-            delay: np.concatenate(engine.heard)[engine.latency :][: len(mixture)]
-            for delay, engine in zip(delays, engines, strict=True)
+            key: np.concatenate(engine.heard)[plans[key].samples :][: len(mixture)] for key, engine in engines.items()
         }
     finally:
-        for engine in engines:
+        for engine in engines.values():
             engine.close()
 
 
 class _LiveEngine:
     """The live session's audio side, without a device."""
 
-    def __init__(self, rate: int, channels: int, delay: float) -> None:
-        plan, field = plan_delay(delay, rate), GainField()
-        self.latency, self.lag = plan.samples, plan.lag
+    def __init__(self, plan: DelayPlan, channels: int, age: float) -> None:
+        field = GainField()
+        # Masks that are meant to come seldom are no reason to fall back.
+        signal = SignalPath(plan, channels, field, patience=max(1.0, 2.0 * age))
         self.board = Board()
         self.board.control.publish(wet=1.0, gain=0.0, mode=MODES.index("isolate"))
-        self._core = AudioCore(self.board, SignalPath(plan, channels, field), field, _EPOCH, channels)
+        self._core = AudioCore(self.board, signal, field, _EPOCH, channels)
         self.heard: list[Audio] = []
 
     def process(self, block: Audio, times: StreamTimes) -> None:

@@ -1,4 +1,4 @@
-"""Songs with their true stems, read one at a time: MUSDB18 (stems or HQ) and Slakh2100 in their published layouts."""
+"""Songs with their true stems, read one at a time: MUSDB18 and Slakh2100 in their published layouts, and folders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Tell = Callable[[float], None]
 """Hears how many tracks are done."""
 STEMS = ("vocals", "drums", "bass", "other")
 SPLITS = ("valid", "test", "train")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 SLAKH_SPLITS = {"valid": "validation", "test": "test", "train": "train"}
 
 
@@ -141,6 +142,40 @@ class SlakhTracks:
         return found[: self.limit]
 
 
+@dataclass(frozen=True)
+class FolderTracks:
+    """Songs of one's own: ``ROOT/SONG/vocals.wav``, ``drums.flac`` …, or one song's stems right in ``root``.
+
+    The mixture is their sum; a stem that is missing is silent.
+
+    Raises
+    ------
+    UsageError
+        No song with two stems there. All methods.
+    """
+
+    root: Path
+    limit: int | None = None
+    seconds: float | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.root.name}, {_amount(len(self), self.seconds)}"
+
+    def __len__(self) -> int:
+        return len(self._songs())
+
+    def __getitem__(self, index: int) -> Track:
+        return _folder_track(self._songs()[index], self.seconds)
+
+    def _songs(self) -> list[Path]:
+        folders = [self.root, *sorted(path for path in self.root.glob("*") if path.is_dir())]
+        found = [folder for folder in folders if len(_stem_files(folder)) > 1]
+        if not found:
+            raise UsageError(f"{self.root}: no song here; a song is a folder with {', '.join(STEMS)} as sound files")
+        return found[: self.limit]
+
+
 def quiet(_done: float) -> None:
     """Tell nobody."""
 
@@ -166,6 +201,30 @@ def _musdb(root: Path, split: str) -> Any:
     if not len(tracks):
         raise UsageError(f"{folder}: none of the songs of musdb's split {split!r} is here")
     return tracks
+
+
+def _stem_files(folder: Path) -> dict[str, Path]:
+    found = {path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES}
+    return {name: found[name] for name in STEMS if name in found}
+
+
+def _folder_track(folder: Path, seconds: float | None) -> Track:
+    from qsep_live.audio.files import open_audio
+
+    sounds: dict[str, NDArray[np.float32]] = {}
+    rates: dict[str, int] = {}
+    for name, path in _stem_files(folder).items():
+        with open_audio(path) as reader:
+            sounds[name], rates[name] = reader.read(), reader.rate
+    shapes = {sound.shape[1] for sound in sounds.values()}
+    if len(shapes) > 1 or len(set(rates.values())) > 1:
+        raise QsepError(f"{folder}: its stems differ in rate or channels; convert them to one")
+    rate = rates.popitem()[1]
+    frames = min(len(sound) for sound in sounds.values())
+    cut = _middle(frames, rate, seconds)
+    stems = {name: sound[cut] for name, sound in sounds.items()}
+    mixture: NDArray[np.float32] = np.sum(list(stems.values()), axis=0, dtype=np.float32)
+    return Track(folder.name, rate, mixture, {name: stems.get(name, np.zeros_like(mixture)) for name in STEMS})
 
 
 def _slakh_track(folder: Path, seconds: float | None) -> Track:

@@ -30,6 +30,36 @@ def test_startup(spawn: Callable[..., Any]) -> None:
     assert [line.split()[0] for line in told.out.splitlines()] == ["python", "help"]
 
 
+def test_delay_writes_the_frontier(
+    qsep: Callable[..., Any], tiny_model: tuple[Path, str], work: Path, home: Path
+) -> None:
+    import numpy as np
+    import soundfile
+
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_file import save_preset
+
+    random = np.random.default_rng(0)
+    (work / "songs" / "one").mkdir(parents=True)
+    for name in ("vocals", "drums", "bass", "other"):
+        save_preset(Preset(name, random.standard_normal(32).astype(np.float32), tiny_model[1], ""), home / "presets")
+        soundfile.write(work / "songs" / "one" / f"{name}.wav", 0.1 * random.standard_normal((22_050, 2)), 22_050)
+    arguments = ("--model", tiny_model[0], "--period", "0.2s", "--mark", "23ms", "--mark", "0.1s")
+    told = qsep("bench", "delay", "--stems", "songs", *arguments, "-o", "out")
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[0] == "# SDR against delay"
+    assert sum("| this machine |" in line for line in lines) == 3
+    assert {path.name for path in (work / "out").iterdir()} == {
+        "delay.md", "delay.csv", "delay.png", "delay-tracks.csv",
+    }  # fmt: skip
+
+
+def test_delay_has_to_know_where_the_songs_are(qsep: Callable[..., Any]) -> None:
+    qsep("bench", "delay").fails(2, "--musdb DIR or --stems DIR")
+    qsep("bench", "delay", "--stems", ".", "--period", "50ms", "--mark", "1ms").fails(2, "out of range")
+
+
 def test_a_missing_model_is_one_line(qsep: Callable[..., Any]) -> None:
     for name in ("mask", "callback", "memory", "live"):
         qsep("bench", name, "--model", "gone.safetensors").fails(1, "gone.safetensors")
