@@ -60,7 +60,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
-	$(PIP) --editable '.[dev,train,evaluate]'
+	$(PIP) --editable '.[dev,train,evaluate,compose]'
 	@touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""A file, or the demo song, as a live input: read ahead in a thread, handed out block by block.
+"""A file, the demo song or a program's sound as a live input: read ahead in a thread, handed out block by block.
 
 Threading: `read_into` is for the audio callback alone and never touches the file. A thread of the source's
 own reads and resamples. The rest is for any other thread. The sink of a live session is `recorder.Recorder`.
@@ -17,6 +17,7 @@ import numpy as np
 
 from qsep_live.audio.fifo import Block, FrameFifo
 from qsep_live.audio.files import SoundFileReader, open_audio
+from qsep_live.audio.program import Program, ProgramSound
 from qsep_live.errors import QsepError
 
 _CHUNK = 4096
@@ -27,8 +28,8 @@ class FileSource:
 
     Parameters
     ----------
-    path : path
-        A sound file, or ``"demo"`` for the demo song.
+    path : path or Program
+        A sound file, ``"demo"`` for the demo song, or a program that is started.
     rate : int
         The stream's sample rate in Hz; the file is resampled where it differs.
     channels : int
@@ -42,12 +43,12 @@ class FileSource:
     Raises
     ------
     QsepError
-        The file cannot be read; see `open_audio`.
+        The file cannot be read, see `open_audio`; or the program cannot be started.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Program,
         rate: int,
         channels: int,
         loop: bool = False,
@@ -56,7 +57,12 @@ class FileSource:
         self.rate, self.channels, self.loop = rate, channels, loop
         self._reader: SoundFileReader | None = None
         self._song: Block | None = None
-        if os.fspath(path) == "demo":
+        self._program: ProgramSound | None = None
+        frames = 0
+        if isinstance(path, Program):
+            self._program = ProgramSound(path)
+            self.name, self.source_rate, self.source_channels = path.name, path.rate, path.channels
+        elif os.fspath(path) == "demo":
             from qsep_live.audio.demo import demo_song
 
             song = demo_song()
@@ -79,7 +85,7 @@ class FileSource:
 
     @property
     def seconds(self) -> float:
-        """Length of the file in seconds (one round, when looping)."""
+        """Length of the file in seconds (one round, when looping); 0 for a program, which does not say."""
         return self.frames / self.rate
 
     @property
@@ -122,6 +128,8 @@ class FileSource:
     def close(self) -> None:
         """Stop reading and close the file."""
         self._stop.set()
+        if self._program is not None:
+            self._program.close()
         self._thread.join(10.0)
         if self._reader is not None:
             self._reader.close()
@@ -147,13 +155,15 @@ class FileSource:
 
     def _pieces(self) -> Iterator[Block]:
         while True:
-            if self._song is not None:
+            if self._program is not None:
+                yield from self._program.blocks(_CHUNK)
+            elif self._song is not None:
                 for start in range(0, len(self._song), _CHUNK):
                     yield self._song[start : start + _CHUNK]
             elif self._reader is not None:
                 self._reader.seek(0)
                 yield from self._reader.blocks(_CHUNK)
-            if not self.loop:
+            if not self.loop or self._program is not None:
                 return
 
     def _resampled(self, pieces: Iterator[Block]) -> Iterator[Block]:

@@ -12,15 +12,16 @@ import click
 from qsep_live.cli import choices
 from qsep_live.cli.assignments import assign
 from qsep_live.cli.interrupt import Interrupted, Noted
+from qsep_live.cli.lazy import LazyGroup
 from qsep_live.cli.slakh import find_midi
 from qsep_live.errors import UsageError
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=LazyGroup, commands_at={"spectrogram": "qsep_live.cli.spectrogram:spectrogram"})
 def compose() -> None:
-    """Melodies from a model, steered by emotions."""
+    """Melodies from a model, steered by emotions; and music that goes on from a clip."""
 
 
 @compose.command("train-vae")

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from qsep_live.cli import choices
+from qsep_live.cli.composed import choose_input
 from qsep_live.cli.interrupt import Interrupts
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.errors import QsepError, UsageError
@@ -19,7 +20,7 @@ from qsep_live.errors import QsepError, UsageError
 class LiveOptions:
     """The options as they were given; None where they were not."""
 
-    input: str | None
+    input: str | Endpoint | None
     output: str | None
     presets: tuple[str, ...]
     mode: str
@@ -55,8 +56,9 @@ def run(options: LiveOptions) -> None:
     QsepError
         With ``--json`` it has been told on stdout too.
     """
-    source, target = Endpoint.parse(options.input), Endpoint.parse(options.output)
+    target = Endpoint.parse(options.output)
     try:
+        source = options.input if isinstance(options.input, Endpoint) else choose_input(options.input)
         if target.kind == "demo":
             raise UsageError("--output demo: the demo song can only be listened to; give a device or a file")
         if source.is_device or target.is_device:
@@ -147,8 +149,12 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
     _refuse_live_options(options)
     path = Path(target.name)
     with ExitStack() as closing:
-        sound = offline.open_sound(_file(source), closing)
-        choices.check_target(path, options.overwrite, None if source.kind == "demo" else Path(source.name))
+        given = _file(source)
+        choices.check_target(path, options.overwrite, None if given is None else Path(given))
+        if source.program is not None:
+            sound = offline.sound_of_program(source.program, options.duration)
+        else:
+            sound = offline.open_sound(given, closing)
         model = choices.choose_model(options.model)
         (preset,) = presets = choices.choose_presets(options.presets, model)
         settings = RenderSettings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qsep_live.audio.demo import DemoSong
     from qsep_live.audio.files import SoundFileReader
+    from qsep_live.audio.program import Program
     from qsep_live.engine.render import RenderSettings
 
     Block = NDArray[np.float32]
@@ -128,7 +129,7 @@ class Rendered:
         }
 
 
-def open_sound(path: str | None, closing: ExitStack) -> Sound:
+def open_sound(path: str | None, stack: ExitStack) -> Sound:
     """The sound file at ``path``, or the demo song for None."""
     if path is None:
         from qsep_live.audio.demo import demo_song
@@ -136,7 +137,7 @@ def open_sound(path: str | None, closing: ExitStack) -> Sound:
         return sound_of(demo_song())
     from qsep_live.audio.files import open_audio
 
-    reader = closing.enter_context(open_audio(path))
+    reader = stack.enter_context(open_audio(path))
     return Sound(str(path), reader.rate, reader.channels, reader.frames, reader=reader)
 
 
@@ -144,6 +145,25 @@ def sound_of(song: DemoSong) -> Sound:
     """The demo song's mixture."""
     frames, channels = song.mixture.shape
     return Sound("demo", song.rate, channels, frames, samples=song.mixture)
+
+
+def sound_of_program(program: Program, seconds: float | None) -> Sound:
+    """The first ``seconds`` of what a program plays.
+
+    Raises
+    ------
+    UsageError
+        How long is not said, and programs go on for ever.
+    QsepError
+        It failed.
+    """
+    from qsep_live.audio.program import ProgramSound
+
+    if seconds is None:
+        raise UsageError(f"{program.name} has no end: say how much of it with --duration 30s")
+    with closing(ProgramSound(program)) as playing:
+        samples = playing.read(round(seconds * program.rate))
+    return Sound(program.name, program.rate, program.channels, len(samples), samples=samples)
 
 
 def render_sound(

@@ -188,7 +188,7 @@ def find_tracks(inputs: list[Path], output: Path) -> list[Track]:
         if not path.is_dir():
             found.append((path, Path(path.name)))
             continue
-        inside = [each for each in _sound_files(path) if not each.resolve().is_relative_to(output.resolve())]
+        inside = [each for each in sound_files(path) if not each.resolve().is_relative_to(output.resolve())]
         if not inside:
             raise UsageError(f"{path}: there is no sound file in this folder")
         found += [(each, each.relative_to(path)) for each in inside]
@@ -207,7 +207,8 @@ def find_tracks(inputs: list[Path], output: Path) -> list[Track]:
     return tracks
 
 
-def _sound_files(folder: Path) -> list[Path]:
+def sound_files(folder: Path) -> list[Path]:
+    """Every sound file below ``folder``, in the order of their names; hidden ones are left out."""
     from qsep_live.engine.endpoint import SOUND_SUFFIXES
 
     files = folder.rglob("*")

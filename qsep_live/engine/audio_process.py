@@ -22,9 +22,11 @@ from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import Fallback, SignalPath
+from qsep_live.errors import QsepError
 
 if TYPE_CHECKING:
     from qsep_live.audio.recorder import Recorder
+    from qsep_live.audio.sources import FileSource
     from qsep_live.audio.stream import DuplexStream
     from qsep_live.rack.config import RackConfig
     from qsep_live.rack.rack import Rack
@@ -33,6 +35,8 @@ CHANNELS = 2
 LARGEST_BLOCK = 8192
 STALLED = 2.0
 """Seconds without a callback after which the server counts as gone."""
+SOURCE_PATIENCE = 20.0
+"""Seconds for an input that is a file or a program to have its beginning ready."""
 RACK_PATIENCE = 0.25
 """Seconds that an effect may fall behind the sound before it is bypassed."""
 
@@ -71,6 +75,7 @@ class _Stream:
         self._board, self._settings = board, settings
         self._rack: Rack | None = None
         self._recorders: list[Recorder] = []
+        self._source: FileSource | None = None
         self.description = ""
 
     def open(self) -> None:
@@ -96,8 +101,10 @@ class _Stream:
             self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK, patience)
         source = None
         if not settings.input.is_device:
-            source = FileSource(settings.input.name, rate, CHANNELS)
-            source.wait_ready()
+            source = self._source = FileSource(settings.input.program or settings.input.name, rate, CHANNELS)
+            source.wait_ready(SOURCE_PATIENCE)
+            if source.error:
+                raise QsepError(source.error)
         targets = [Path(settings.output.name)] if settings.output.kind == "file" else []
         if settings.record is not None:
             targets.append(settings.record)
@@ -173,6 +180,8 @@ class _Stream:
 
     def _problems(self) -> set[str]:
         problems = {recorder.error for recorder in self._recorders if recorder.error}
+        if self._source is not None and self._source.error:
+            problems.add(f"the input ended: {self._source.error}")
         if self._rack is not None:
             problems |= {f"rack: {name} is bypassed: {text}" for name, text in self._rack.faults.items()}
         return problems

@@ -1,10 +1,12 @@
-"""What ``--input`` and ``--output`` mean: a device by name, a sound file, or the demo song."""
+"""What ``--input`` and ``--output`` mean: a device by name, a sound file, the demo song, or a program's sound."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from qsep_live.audio.program import Program
 
 SOUND_SUFFIXES = (
     ".wav",
@@ -24,10 +26,16 @@ SOUND_SUFFIXES = (
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One end of the session. ``name`` is the device's (or part of it, or empty for the default), or the path."""
+    """One end of the session. ``name`` is the device's (or part of it, or empty for the default), or the path; a
+    ``program`` is an input that the command line knows, and this room does not."""
 
-    kind: Literal["device", "file", "demo"]
+    kind: Literal["device", "file", "demo", "program"]
     name: str = ""
+    program: Program | None = None
+
+    @classmethod
+    def of(cls, program: Program) -> Endpoint:
+        return cls("program", program.name, program)
 
     @classmethod
     def parse(cls, text: str | None) -> Endpoint:

@@ -1,4 +1,4 @@
-"""Songs made on the spot: tunes of a few figures over a chord for each bar, as MIDI files."""
+"""Songs made on the spot: tunes of a few figures over a chord for each bar, as MIDI files; and a band, as sound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from qsep_live.compose.melody import BAR, Melody, Note
 from qsep_live.compose.midi_file import write_melody
@@ -42,3 +43,20 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def band() -> Callable[[int, float], NDArray[np.float32]]:
+    """Plays so many seconds, mono at 22,050 Hz: a beat of noise bursts, whose tempo the seed sets, over notes."""
+
+    def play(seed: int, seconds: float) -> NDArray[np.float32]:
+        random = np.random.default_rng(seed)
+        at = np.arange(round(seconds * 22_050)) / 22_050
+        beat = 0.2 + 0.05 * (seed % 5)
+        notes = 110.0 * 2.0 ** (random.integers(0, 24, 1 + int(seconds / beat)) / 12.0)
+        since = at % beat
+        tone = np.sin(2 * np.pi * np.cumsum(notes[(at / beat).astype(int)]) / 22_050) * np.exp(-3.0 * since)
+        hit = random.standard_normal(len(at)) * np.exp(-40.0 * since)
+        return (0.3 * tone + 0.2 * hit).astype(np.float32)
+
+    return play
