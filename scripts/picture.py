@@ -9,6 +9,7 @@ from rich.console import Console
 
 from qsep_live.bundled import bundled_folder
 from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.part import Part
 from qsep_live.engine.session import TICK, LiveSession, SessionConfig
 from qsep_live.latent.library import PresetLibrary
 from qsep_live.ui.meters import panel
@@ -20,7 +21,7 @@ def main() -> None:
     library = PresetLibrary()
     presets = tuple(library.get(name) for name in ("vocals", "drums"))
     model = bundled_folder("models") / "default.safetensors"
-    session = LiveSession(SessionConfig(presets, model, input=Endpoint("demo", "demo"), listen=False), print)
+    session = LiveSession(SessionConfig((Part(presets),), model, input=Endpoint("demo", "demo"), listen=False), print)
     session.start()
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:

@@ -34,8 +34,10 @@ class JackServer:
     killed takes the server with it.
     """
 
-    def __init__(self, name: str, rate: int = 44100, period: int = 256, synchronous: bool = False) -> None:
-        self.name, self.rate, self.period = name, rate, period
+    def __init__(
+        self, name: str, rate: int = 44100, period: int = 256, synchronous: bool = False, outputs: int = 2
+    ) -> None:
+        self.name, self.rate, self.period, self.outputs = name, rate, period, outputs
         self._mode = ["--timeout", "5000", *(["-S"] if synchronous else [])]
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -53,7 +55,8 @@ class JackServer:
             if first and attempt:
                 self.name = f"{self.name.removesuffix(f'-{attempt}')}-{attempt + 1}"
             command = ["jackd", *self._mode, "--no-realtime", "--no-mlock", "--name", self.name]
-            command += ["-d", "dummy", "-r", str(self.rate), "-p", str(self.period), "-C", "2", "-P", "2"]
+            command += ["-d", "dummy", "-r", str(self.rate), "-p", str(self.period), "-C", "2"]
+            command += ["-P", str(self.outputs)]
             # A pipe, of which the last lines are kept: a server whose client died in freewheel mode complains without
             # end, and fills any disk. It dies with the tests, whatever ends them.
             self.process = subprocess.Popen(

@@ -95,11 +95,13 @@ def memory(model: str | None, seconds: float, as_json: bool) -> None:
 
 @bench.command()
 @_model
-@options.preset_option
+@options.parts_option
 @click.option("--blocksize", type=click.IntRange(16, options.LARGEST_BLOCK), default=256, show_default=True)
 @click.option("--minutes", type=click.FloatRange(0.05), default=1.0, show_default=True)
 @options.json_option
-def live(model: str | None, presets: tuple[str, ...], blocksize: int, minutes: float, as_json: bool) -> None:
+def live(
+    model: str | None, parts: tuple[options.PartOption, ...], blocksize: int, minutes: float, as_json: bool
+) -> None:
     """A session beside a bare passthrough on a JACK server of their own: who misses how many blocks."""
     from qsep_live.engine.session import SessionConfig
     from qsep_live.evaluation.bench_live import live_bench
@@ -108,7 +110,7 @@ def live(model: str | None, presets: tuple[str, ...], blocksize: int, minutes: f
 
     chosen = choices.choose_model(model)
     config = SessionConfig(
-        choices.choose_presets(presets, chosen),
+        choices.choose_parts(parts, (), chosen),
         chosen.path,
         listen=False,
         threads=choices.live_threads(None),

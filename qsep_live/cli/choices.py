@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
+    from qsep_live.cli.options import PartOption
+    from qsep_live.engine.part import Part
     from qsep_live.latent.preset import Preset
     from qsep_live.rack.config import RackConfig
 
@@ -99,6 +101,32 @@ def choose_rack(option: str | None, presets: Sequence[Preset]) -> RackConfig | N
         if preset.effects is not None:
             return RackConfig.load(_rack_path(preset.effects, preset.name))
     return None
+
+
+def choose_parts(parts: Sequence[PartOption], racks: Sequence[str], model: ModelChoice) -> tuple[Part, ...]:
+    """What sounds at once: each ``--preset`` with its ``--rack``, the only one or the one at its place.
+
+    Raises
+    ------
+    QsepError
+        A preset or rack cannot be had, or the racks are neither one nor as many as the presets.
+    """
+    from qsep_live.engine.part import Part
+    from qsep_live.engine.shared import PRESETS
+    from qsep_live.engine.strip import Outlet
+
+    if len(parts) > PRESETS:
+        raise UsageError(f"{len(parts)} presets at once; 1 to {PRESETS} can sound together")
+    if len(racks) not in (0, 1, len(parts)):
+        wanted = "one" if len(parts) == 1 else f"one for all, or {len(parts)} in the order of the presets"
+        raise UsageError(f"--rack is given {len(racks)} times: give {wanted} (none is a rack too)")
+    each = [*racks] if len(racks) == len(parts) else [*racks, None][:1] * len(parts)
+    chosen = []
+    for part, rack in zip(parts, each, strict=True):
+        presets = choose_presets(part.names, model)
+        outlet = Outlet(choose_rack(rack, presets), part.outputs)
+        chosen.append(Part(presets, preset_files(part.names), outlet))
+    return tuple(chosen)
 
 
 def _rack_path(effects: str, name: str) -> Path:

@@ -12,6 +12,7 @@ import click
 from qsep_live.cli import choices
 from qsep_live.cli.composed import choose_input
 from qsep_live.cli.interrupt import Interrupts
+from qsep_live.cli.options import PartOption
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.errors import QsepError, UsageError
 
@@ -22,14 +23,14 @@ class LiveOptions:
 
     input: str | Endpoint | None
     output: str | None
-    presets: tuple[str, ...]
+    parts: tuple[PartOption, ...]
     mode: str
     wet: float
     gain: float
     delay: float | str | None
     blocksize: int | None
     rate: int | None
-    rack: str | None
+    racks: tuple[str, ...]
     midi: str | None
     no_midi: bool
     mapping: str | None
@@ -88,9 +89,8 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     written = [Path(path).expanduser() for path in (_file(target), options.record) if path is not None]
     _check_files(options, source, written)
     model = choices.choose_model(options.model)
-    presets = choices.choose_presets(options.presets, model)
     config = SessionConfig(
-        presets=presets,
+        parts=choices.choose_parts(options.parts, options.racks, model),
         model=model.path,
         input=source,
         output=target,
@@ -100,7 +100,6 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         delay=delay,
         blocksize=options.blocksize or 0,
         rate=options.rate,
-        rack=choices.choose_rack(options.rack, presets),
         midi=options.midi,
         listen=not options.no_midi,
         mapping=Mapping.default() if options.mapping is None else Mapping.load(Path(options.mapping).expanduser()),
@@ -110,7 +109,6 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         duration=options.duration,
         fallback=options.fallback or "dry",  # type: ignore[arg-type]
         lockstep=options.lockstep or 0.0,
-        preset_files=choices.preset_files(options.presets),
         ahead=choices.choose_ahead(options.ahead, model),
     )
     before = {path: _stamp(path) for path in written}
@@ -141,6 +139,8 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
 
 def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     """File (or demo song) to file, as fast as the machine can."""
+    import numpy as np
+
     from qsep_live.cli import offline
     from qsep_live.engine.render import RenderSettings
     from qsep_live.ui.lines import json_line
@@ -156,26 +156,29 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
         else:
             sound = offline.open_sound(given, closing)
         model = choices.choose_model(options.model)
-        (preset,) = presets = choices.choose_presets(options.presets, model)
+        parts = choices.choose_parts(options.parts, options.racks, model)
+        latents = [part.presets[0].latent for part in parts]
         settings = RenderSettings(
-            preset.latent,
+            latents[0] if len(parts) == 1 else np.stack(latents),
             mode=options.mode,  # type: ignore[arg-type]
             wet=options.wet,
             gain=options.gain,
             delay=choices.offline_delay(options.delay),
             ahead=choices.choose_ahead(options.ahead, model),
-            rack=choices.choose_rack(options.rack, presets),
+            racks=tuple(part.outlet.rack for part in parts),
         )
-        offline.check_render(sound, settings)
-        network = offline.TimedNetwork(model, options.device, choices.offline_threads(options.threads))
+        outputs = [part.outlet.outputs for part in parts if part.outlet.outputs is not None]
+        offline.check_render(sound, settings, outputs)
+        network = offline.TimedNetwork(model, options.device, choices.offline_threads(options.threads), len(parts))
         seconds = min(sound.frames / sound.rate, options.duration or float("inf"))
         with progress_bar(Path(sound.name).name, seconds, hidden=options.as_json) as progress:
-            result = offline.render_sound(sound, path, network, settings, progress, options.duration)
+            result = offline.render_sound(sound, path, network, settings, progress, options.duration, outputs=outputs)
+    names = " | ".join(part.presets[0].name for part in parts)
     if options.as_json:
-        click.echo(json_line("result", {"preset": preset.name, "mode": options.mode, **result.as_json()}))
+        click.echo(json_line("result", {"preset": names, "mode": options.mode, **result.as_json()}))
         return
     click.echo(
-        f"{result.target}: {result.seconds:.1f} s of {sound.name} ({preset.name}, {options.mode})"
+        f"{result.target}: {result.seconds:.1f} s of {sound.name} ({names}, {options.mode})"
         f" in {result.wall:.1f} s, {result.speed:.1f} times real time on {network.name}"
     )
     for remark in result.remarks():
@@ -191,12 +194,14 @@ def _refuse_live_options(options: LiveOptions) -> None:
     if given:
         name = given[0].replace("_", "-")
         raise UsageError(f"--{name} is for live sound; from file to file it has no meaning")
-    if len(options.presets) > 1:
-        first, second, *_ = options.presets
-        raise UsageError(
-            f"a file is rendered with one preset, not {len(options.presets)}: blend them first"
-            f" (qsep-live presets blend NAME --between {first} {second} --at 0.5), or use qsep-live render"
-        )
+    for part in options.parts:
+        if len(part.names) > 1:
+            first, second, *_ = part.names
+            raise UsageError(
+                f"a file is rendered with one preset, not {len(part.names)}: blend them first (qsep-live presets blend"
+                f" NAME --between {first} {second} --at 0.5), use qsep-live render, or give each its channels"
+                f" (--preset {first}:1-2 --preset {second}:3-4)"
+            )
 
 
 def _check_files(options: LiveOptions, source: Endpoint, written: list[Path]) -> None:

@@ -42,6 +42,7 @@ _EPILOG = """\b
 Examples:
   qsep-live --preset vocals                         the default interface
   qsep-live --preset vocals,drums --delay 60ms      a MIDI knob (CC 1) morphs
+  qsep-live --preset vocals:1-2 --preset drums:3-4  two at once, on outputs of their own
   qsep-live --input song.wav --output vocals.wav    offline, file to file
   qsep-live render album/ -o separated -p vocals,drums
 """
@@ -73,8 +74,9 @@ class _Main(LazyGroup):
 )
 @click.option("-i", "--input", metavar="NAME", help="Device (or part of its name), sound file, demo, or compose:NAME.")
 @click.option("-o", "--output", metavar="NAME", help="Device (or part of its name), or sound file.")
-@options.preset_option
+@options.parts_option
 @options.mix_options
+@options.racks_option
 @click.option(
     "--blocksize",
     type=click.IntRange(0, options.LARGEST_BLOCK),

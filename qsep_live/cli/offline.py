@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,10 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
 class TimedNetwork:
     """The network as the renderer calls it, with the time it took."""
 
-    def __init__(self, model: ModelChoice, device: str, threads: int) -> None:
+    def __init__(self, model: ModelChoice, device: str, threads: int, latents: int = 1) -> None:
         from qsep_live.nets.inference import open_backend
 
-        self._backend = open_backend(model.path, device, threads=threads)
+        self._backend = open_backend(model.path, device, threads=threads, latents=latents)
         self.name: str = self._backend.name
         self.channels = self._backend.channels
         self.calls = 0
@@ -174,6 +174,7 @@ def render_sound(
     progress: Callable[[float], None],
     duration: float | None = None,
     keep: list[Block] | None = None,
+    outputs: Sequence[tuple[int, ...]] = (),
 ) -> Rendered:
     """Render ``sound`` to ``target``, which appears only when it is whole.
 
@@ -185,6 +186,8 @@ def render_sound(
         Seconds of the input to render; None for all.
     keep
         Where to put the blocks of the output too, if given.
+    outputs
+        Channels of ``target`` for each preset, stereo; none for one preset with the channels of ``sound``.
 
     Raises
     ------
@@ -193,38 +196,65 @@ def render_sound(
     """
     from qsep_live.audio.writer import AudioWriter, choose_subtype
     from qsep_live.engine.render import RenderReport, render
+    from qsep_live.engine.strip import width_of
 
     start = time.perf_counter()
     frames = sound.frames if duration is None else min(sound.frames, round(duration * sound.rate))
     subtype = choose_subtype(target, sound.reader.subtype if sound.reader is not None else None)
     report = RenderReport()
-    with AudioWriter(target, sound.rate, sound.channels, subtype) as writer:
-        blocks = sound.blocks(frames)
-        for block in render(blocks, sound.rate, sound.channels, network, settings, report):
+    width = width_of(outputs) if outputs else sound.channels
+    with AudioWriter(target, sound.rate, width, subtype) as writer:
+        blocks: Iterator[Block] = sound.blocks(frames)
+        if outputs:
+            blocks = map(_stereo, blocks)
+        for block in render(blocks, sound.rate, 2 if outputs else sound.channels, network, settings, report):
+            if outputs:
+                block = _laid_out(block, outputs)
             writer.write(block)
             if keep is not None:
                 keep.append(block)
             progress(writer.frames / sound.rate)
     repaired = sound.reader.repaired if sound.reader is not None else report.repaired
     return Rendered(
-        sound.name, target, frames / sound.rate, time.perf_counter() - start, sound.rate, sound.channels, subtype,
+        sound.name, target, frames / sound.rate, time.perf_counter() - start, sound.rate, width, subtype,
         report.windows, report.latency / sound.rate, repaired, writer.clipped, report.rack_faults,
     )  # fmt: skip
 
 
-def check_render(sound: Sound, settings: RenderSettings) -> None:
+def _stereo(block: Block) -> Block:
+    """Mono is heard in the middle."""
+    import numpy as np
+
+    return block if block.shape[1] == 2 else np.repeat(block, 2, axis=1)
+
+
+def _laid_out(block: Block, outputs: Sequence[tuple[int, ...]]) -> Block:
+    """Several presets' stereo side by side to the channels of each."""
+    import numpy as np
+
+    from qsep_live.engine.strip import lay_out, width_of
+
+    sounds = [block[:, 2 * index : 2 * index + 2] for index in range(len(outputs))]
+    return lay_out(sounds, outputs, np.zeros((len(block), width_of(outputs)), np.float32))
+
+
+def check_render(sound: Sound, settings: RenderSettings, outputs: Sequence[tuple[int, ...]] = ()) -> None:
     """Say what would make the rendering fail before a network is loaded for it.
 
     Raises
     ------
     UsageError
-        The delay or the sample rate cannot be meant.
+        The delay, the sample rate or the channels cannot be meant.
     """
     from qsep_live.engine.delay import plan_delay
 
     if not LOWEST_RATE <= sound.rate <= HIGHEST_RATE:
         raise UsageError(
             f"{sound.name}: has a sample rate of {sound.rate} Hz; {LOWEST_RATE} to {HIGHEST_RATE} can be separated"
+        )
+    if outputs and sound.channels > 2:
+        raise UsageError(
+            f"{sound.name}: has {sound.channels} channels; a preset's output channels can be chosen for mono and stereo"
         )
     if settings.delay is not None:
         plan_delay(settings.delay, sound.rate)

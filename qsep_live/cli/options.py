@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import click
@@ -16,6 +17,8 @@ MODES = ("isolate", "remove", "balance")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 GAIN_RANGE = (-60.0, 12.0)
 LARGEST_BLOCK = 8192
+MOST_OUTPUTS = 64
+_CHANNELS = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))\s*([a-z%]*)")
 
 
@@ -119,8 +122,75 @@ def preset_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+@dataclass(frozen=True)
+class PartOption:
+    """One ``--preset``: names of a path, and its output channels from 0; None where none were said."""
+
+    names: tuple[str, ...]
+    outputs: tuple[int, ...] | None = None
+
+
+def split_parts(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[PartOption, ...]:
+    """``vocals,piano:1-2`` and ``drums:3-4``: presets at once. Without channels all names are one path."""
+    if not any(":" in value for value in values):
+        return (PartOption(split_names(ctx, param, values)),)
+    parts: list[PartOption] = []
+    owners: dict[int, str] = {}
+    for value in values:
+        names, colon, channels = value.rpartition(":")
+        if not colon:
+            raise click.BadParameter(
+                f"{value!r} has no output channels: of several presets at once each says its own, as in {value}:3-4"
+            )
+        outputs = _outputs(channels.strip(), value)
+        for channel in outputs:
+            if channel in owners:
+                raise click.BadParameter(f"{owners[channel]} and {value} share output channel {channel + 1}")
+            owners[channel] = value
+        parts.append(PartOption(split_names(ctx, param, (names,)), outputs))
+    return tuple(parts)
+
+
+def _outputs(text: str, value: str) -> tuple[int, ...]:
+    """``3-4`` or ``3`` as channels from 0."""
+    found = _CHANNELS.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{value!r}: {text!r} is no output channels; write vocals:1-2, or vocals:1 for mono")
+    first = int(found[1])
+    last = int(found[2] or first)
+    if not 1 <= first <= MOST_OUTPUTS or last - first not in (0, 1) or (found[2] and last == first):
+        raise click.BadParameter(
+            f"{value!r}: a preset has two neighbouring output channels, as 1-2, or one, as 1; up to {MOST_OUTPUTS}"
+        )
+    return tuple(range(first - 1, last))
+
+
+def parts_option(command: Command) -> Command:
+    """``--preset`` where several may sound at once."""
+    return click.option(
+        "-p", "--preset", "parts", metavar="NAMES[:CHANNELS]", multiple=True, callback=split_parts, default=("vocals",),
+        help="Presets, comma separated; their order is the morph knob's path. With output channels, as vocals:1-2,"
+        " several --preset sound at once.  [default: vocals]",
+    )(command)  # fmt: skip
+
+
+def rack_option(command: Command) -> Command:
+    """``--rack``."""
+    return click.option("--rack", metavar="FILE", help="Effects behind the separator, a TOML file; 'none' for none.")(
+        command
+    )
+
+
+def racks_option(command: Command) -> Command:
+    """``--rack`` where several presets may sound at once."""
+    return click.option(
+        "--rack", "racks", metavar="FILE", multiple=True,
+        help="Effects behind the separator, a TOML file; 'none' for none. One for all presets, or one for each.",
+    )(command)  # fmt: skip
+
+
 def mix_options(command: Command) -> Command:
-    """What is heard: ``--mode``, ``--wet``, ``--gain``, ``--delay``, ``--rack``."""
+    """What is heard: ``--mode``, ``--wet``, ``--gain``, ``--delay``."""
     options = (
         click.option("--mode", type=click.Choice(MODES), default="isolate", show_default=True,
                      help="The target alone, everything else, or the mix with the target louder or softer."),
@@ -130,7 +200,6 @@ def mix_options(command: Command) -> Command:
                      help="Gain of the output in dB; in balance mode of the target in the mix."),
         click.option("--delay", type=DELAY,
                      help="25ms, 0.1s, 100 (ms) or auto, the shortest at which masks are on time; files: centred."),
-        click.option("--rack", metavar="FILE", help="Effects behind the separator, a TOML file; 'none' for none."),
     )  # fmt: skip
     return _all(options)(command)
 

@@ -42,6 +42,7 @@ class Track:
 )
 @options.preset_option
 @options.mix_options
+@options.rack_option
 @click.option(
     "--format",
     "suffix",
@@ -126,7 +127,7 @@ class _Batch:
             gain=given["gain"],
             delay=choices.offline_delay(given["delay"]),
             ahead=self._model.ahead,
-            rack=choices.choose_rack(given["rack"], (preset,)),
+            racks=(choices.choose_rack(given["rack"], (preset,)),),
         )
 
     def _check(self, track: Track, closing: ExitStack) -> None:

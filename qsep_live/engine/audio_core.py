@@ -1,4 +1,4 @@
-"""What happens in every audio block: ring, gains, signal path, mix, rack, limiter, recorder, counters.
+"""What happens in every audio block: ring, gains, signal path, strips (mix, rack, limiter), recorder, counters.
 
 Threading: `process` runs in the audio callback and is the only caller of everything here. It takes no lock, logs
 nothing, opens nothing; arrays are made once, but for numpy's own small results. What the knobs say comes from
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_path import mid_side_of
-from qsep_live.engine.mix import MODES, Mixer
+from qsep_live.engine.mix import MODES
 from qsep_live.engine.shared import AUDIO, TIME_BIN, TIMES, Board
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.strip import STEREO, Strip, lay_out, width_of
 
 if TYPE_CHECKING:
     from qsep_live.audio.recorder import Recorder
     from qsep_live.audio.sources import FileSource
     from qsep_live.audio.stream import StreamTimes
-    from qsep_live.rack.rack import Rack
 
 METER_FALL = 0.5
 """Seconds in which a peak meter falls by 1/e."""
@@ -47,8 +47,10 @@ class AudioCore:
         Of the processing.
     source
         Plays instead of the input, if given.
-    rack, recorders
-        After the mix.
+    strips
+        One for each preset of the signal path; None: one without effects.
+    recorders
+        What is heard, every channel of it.
     lockstep
         Samples between masks that are waited for, each; 0 waits for none.
     """
@@ -61,25 +63,29 @@ class AudioCore:
         epoch: int,
         channels: int,
         source: FileSource | None = None,
-        rack: Rack | None = None,
+        strips: Sequence[Strip] | None = None,
         recorders: Sequence[Recorder] = (),
         lockstep: int = 0,
     ) -> None:
         self._board, self._signal, self._field, self._epoch = board, signal, field, epoch
-        self._source, self._rack, self._recorders = source, rack, recorders
+        self._source, self._recorders = source, recorders
         self._lockstep = lockstep
-        self._mixer = Mixer()
-        self._limiter = Limiter(signal.plan.rate)
+        self._channels = channels
+        self._strips = strips or [Strip(channels, limiter=Limiter(signal.plan.rate))]
+        self._outputs = [strip.outputs for strip in self._strips]
+        self._out = np.zeros((8192, width_of(self._outputs)), np.float32)
         self._input = np.zeros((8192, channels), np.float32)
         self._heard = np.zeros((8192, 2), np.float32)
         self._start = signal.position
         self._rate = signal.plan.rate
         self._levels = [0.0, 0.0]
         self._callbacks = self._underruns = self._overruns = 0
-        self._tail = signal.plan.samples + (rack.latency if rack else 0)
+        racks = [strip.rack for strip in self._strips if strip.rack is not None]
+        self._tail = signal.plan.samples + max((rack.latency for rack in racks), default=0)
         self._after_end = 0
-        self._names = [parameter.name for parameter in rack.parameters] if rack else []
-        self._sent = [float("nan")] * len(self._names)
+        self._racks = racks
+        self._knobs = [(rack, parameter.name) for rack in racks for parameter in rack.parameters]
+        self._sent = [float("nan")] * len(self._knobs)
         # What the stream before this one left there is over.
         board.audio.publish(**{**dict.fromkeys(AUDIO, 0.0), "mask_age": -1.0})
 
@@ -90,10 +96,8 @@ class AudioCore:
         block = self._take(indata, frames)
         control = self._board.control
         control.refresh()
-        if self._rack is not None:
-            self._move_rack(self._rack)
+        self._move_racks()
         out = self._in_lockstep(block, self._lockstep) if self._lockstep else self._separate(block)
-        out = self._limiter.process(out)
         if outdata.shape[1]:
             outdata[:] = out
         for recorder in self._recorders:
@@ -122,8 +126,17 @@ class AudioCore:
         if gains is not None:
             self._field.publish(gains)
         target, dry = self._signal.process(block)
-        out = self._mixer.mix(target, dry, MODES[int(control["mode"])], control["wet"], control["gain"])
-        return out if self._rack is None else self._rack.process(out)
+        mode, wet, gain = MODES[int(control["mode"])], control["wet"], control["gain"]
+        channels = self._channels
+        sounds = [
+            strip.process(target[:, index * channels : (index + 1) * channels], dry, mode, wet, gain)
+            for index, strip in enumerate(self._strips)
+        ]
+        if self._outputs == [STEREO]:
+            return sounds[0]
+        if frames > self._out.shape[0]:
+            self._out = np.zeros((2 * frames, self._out.shape[1]), np.float32)
+        return lay_out(sounds, self._outputs, self._out[:frames])
 
     def _in_lockstep(self, block: NDArray[np.float32], step: int) -> NDArray[np.float32]:
         """As the renderer does it: a mask at every multiple of ``step`` samples, waited for."""
@@ -138,18 +151,22 @@ class AudioCore:
         return np.concatenate(pieces)
 
     def _wait_for(self, end: int) -> None:
-        deadline = time.perf_counter() + LOCKSTEP_PATIENCE
+        deadline, control = time.perf_counter() + LOCKSTEP_PATIENCE, self._board.control
         while self._field.end != end and time.perf_counter() < deadline:
+            control.refresh()
+            if control["stop"]:
+                # The mask process ends too: this mask never comes, and a callback that waits cannot be closed.
+                return
             gains = self._board.mailbox.collect(self._epoch)
             if gains is None:
                 time.sleep(0.0005)
             else:
                 self._field.publish(gains)
 
-    def _move_rack(self, rack: Rack) -> None:
-        if not self._board.rack.refresh():
+    def _move_racks(self) -> None:
+        if not self._knobs or not self._board.rack.refresh():
             return
-        for index, name in enumerate(self._names):
+        for index, (rack, name) in enumerate(self._knobs):
             value = self._board.rack[f"p{index}"]
             if value != self._sent[index]:
                 self._sent[index] = value
@@ -165,6 +182,7 @@ class AudioCore:
         self._underruns += times.output_underflow
         self._overruns += times.input_overflow
         counts, signal, field = self._signal.counts, self._signal, self._field
+        limiters = [strip.limiter for strip in self._strips if strip.limiter is not None]
         spent = 1e-9 * (time.perf_counter_ns() - began)
         self._board.times[min(int(spent / TIME_BIN), TIMES - 1)] += 1
         self._board.audio.publish(
@@ -177,12 +195,12 @@ class AudioCore:
             frames=counts.frames,
             fallbacks=counts.fallbacks,
             fallback=counts.fallback,
-            repaired=counts.repaired + self._limiter.repaired,
+            repaired=counts.repaired + sum(limiter.repaired for limiter in limiters),
             level_in=self._levels[0],
             level_out=self._levels[1],
             mask_age=-1 if field.end is None else signal.position - field.end,
             callback=spent,
             finished=float(self._after_end > self._tail),
-            rack_faults=len(self._rack.faults) if self._rack else 0,
-            limited=self._limiter.limited,
+            rack_faults=sum(len(rack.faults) for rack in self._racks),
+            limited=sum(limiter.limited for limiter in limiters),
         )

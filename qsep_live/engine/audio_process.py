@@ -20,15 +20,17 @@ from qsep_live.engine.child import LOST, HostWatch, Word, tell
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.limiter import Limiter
+from qsep_live.engine.part import numbered
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import Fallback, SignalPath
-from qsep_live.errors import QsepError
+from qsep_live.engine.strip import STEREO, Outlet, Strip, in_step, width_of
+from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
     from qsep_live.audio.recorder import Recorder
     from qsep_live.audio.sources import FileSource
     from qsep_live.audio.stream import DuplexStream
-    from qsep_live.rack.config import RackConfig
     from qsep_live.rack.rack import Rack
 
 CHANNELS = 2
@@ -44,14 +46,15 @@ RACK_PATIENCE = 0.25
 @dataclass(frozen=True)
 class AudioSettings:
     """What to open. ``delay`` is the signal path's, in seconds; ``lockstep``, if not 0, is the seconds between
-    masks, each of which is waited for. ``take`` numbers the recordings of one session."""
+    masks, each of which is waited for. ``take`` numbers the recordings of one session. Presets that sound at once have
+    one of the ``outlets`` each."""
 
     input: Endpoint
     output: Endpoint
     rate: int | None
     blocksize: int
     delay: float
-    rack: RackConfig | None = None
+    outlets: tuple[Outlet, ...] = (Outlet(),)
     record: Path | None = None
     fallback: Fallback = "dry"
     lockstep: float = 0.0
@@ -73,7 +76,7 @@ class _Stream:
 
     def __init__(self, board: Board, settings: AudioSettings) -> None:
         self._board, self._settings = board, settings
-        self._rack: Rack | None = None
+        self._racks: list[Rack | None] = []
         self._recorders: list[Recorder] = []
         self._source: FileSource | None = None
         self.description = ""
@@ -88,17 +91,20 @@ class _Stream:
         board, settings = self._board, self._settings
         given = find_device("input", settings.input.name or None) if settings.input.is_device else None
         heard = find_device("output", settings.output.name or None) if settings.output.is_device else None
+        outputs = [outlet.outputs or STEREO for outlet in settings.outlets]
+        width = width_of(outputs)
+        if heard is not None and heard.outputs < width and settings.outlets[0].outputs is not None:
+            raise UsageError(
+                f"{heard.label} has {heard.outputs} output channels; the presets' go up to {width}: choose lower ones,"
+                " or another --output"
+            )
         wanted = settings.rate
         if wanted is None and settings.input.kind == "file" and heard is not None:
             file_rate = open_audio(settings.input.name).rate
             wanted = file_rate if file_rate in heard.rates else None
         rate = choose_rate(given, heard, wanted)
         plan = plan_delay(settings.delay, rate)
-        if settings.rack is not None:
-            from qsep_live.rack.rack import Rack
-
-            patience = inf if settings.lockstep else RACK_PATIENCE
-            self._rack = Rack(settings.rack, rate, CHANNELS, LARGEST_BLOCK, patience)
+        self._racks = [self._load_rack(outlet, rate) for outlet in settings.outlets]
         source = None
         if not settings.input.is_device:
             source = self._source = FileSource(settings.input.program or settings.input.name, rate, CHANNELS)
@@ -108,17 +114,23 @@ class _Stream:
         targets = [Path(settings.output.name)] if settings.output.kind == "file" else []
         if settings.record is not None:
             targets.append(settings.record)
-        self._recorders = [Recorder(_take(path, settings.take), rate, CHANNELS) for path in targets]
+        self._recorders = [Recorder(_take(path, settings.take), rate, width) for path in targets]
         board.stream.refresh()
         epoch = int(board.stream["epoch"]) + 1
         field = GainField()
         signal = SignalPath(
             plan, CHANNELS, field, settings.fallback, float("inf") if settings.lockstep else 1.0,
-            position=board.ring.written,
+            position=board.ring.written, presets=len(settings.outlets),
         )  # fmt: skip
+        strips = [
+            Strip(CHANNELS, rack, late, Limiter(rate), places)
+            for rack, late, places in zip(self._racks, in_step(self._racks), outputs, strict=True)
+        ]
         lockstep = round(settings.lockstep * rate)
-        self.core = AudioCore(board, signal, field, epoch, CHANNELS, source, self._rack, self._recorders, lockstep)
-        self.stream: DuplexStream = DuplexStream(given, heard, rate, settings.blocksize, CHANNELS, self.core.process)
+        self.core = AudioCore(board, signal, field, epoch, CHANNELS, source, strips, self._recorders, lockstep)
+        self.stream: DuplexStream = DuplexStream(
+            given, heard, rate, settings.blocksize, (CHANNELS, width), self.core.process
+        )
         latency = self.stream.latency
         board.stream.publish(
             epoch=epoch,
@@ -128,7 +140,7 @@ class _Stream:
             start=signal.position,
             delay=plan.samples,
             window=plan.grid.synthesis,
-            rack_delay=self._rack.latency if self._rack else 0,
+            rack_delay=max(rack.latency if rack else 0 for rack in self._racks),
             lockstep=lockstep,
             input_latency=latency[0],
             output_latency=latency[1],
@@ -139,11 +151,17 @@ class _Stream:
 
     def facts(self) -> dict[str, object]:
         """What the host wants to know of the open stream."""
-        parameters = self._rack.parameters if self._rack else ()
+        racks = [(index, rack) for index, rack in enumerate(self._racks) if rack is not None]
         return {
             "rate": self._rate,
-            "rack": [asdict(parameter) for parameter in parameters],
-            "rack_values": self._rack.values if self._rack else {},
+            "rack": [
+                {**asdict(parameter), "name": numbered(parameter.name, index)}
+                for index, rack in racks
+                for parameter in rack.parameters
+            ],
+            "rack_values": {
+                numbered(name, index): value for index, rack in racks for name, value in rack.values.items()
+            },
         }
 
     def run(self, link: Connection) -> None:
@@ -182,9 +200,17 @@ class _Stream:
         problems = {recorder.error for recorder in self._recorders if recorder.error}
         if self._source is not None and self._source.error:
             problems.add(f"the input ended: {self._source.error}")
-        if self._rack is not None:
-            problems |= {f"rack: {name} is bypassed: {text}" for name, text in self._rack.faults.items()}
+        for index, rack in enumerate(self._racks):
+            faults = rack.faults if rack is not None else {}
+            problems |= {f"{numbered('rack', index)}: {name} is bypassed: {text}" for name, text in faults.items()}
         return problems
+
+    def _load_rack(self, outlet: Outlet, rate: int) -> Rack | None:
+        if outlet.rack is None:
+            return None
+        from qsep_live.rack.rack import Rack
+
+        return Rack(outlet.rack, rate, CHANNELS, LARGEST_BLOCK, inf if self._settings.lockstep else RACK_PATIENCE)
 
     def _lost(self, link: Connection) -> None:
         """The server is gone: keep what was recorded, say so, and leave without touching PortAudio again."""

@@ -26,7 +26,7 @@ class GainFrames:
     spacing
         Samples between frames.
     gains
-        (K, BINS) float32 in [0, 1].
+        (K, BINS) float32 in [0, 1]; of several presets side by side, (K, presets·BINS).
     """
 
     end: int
@@ -55,7 +55,7 @@ class GainField:
         return None if self._frames is None else self._frames.end
 
     def lookup(self, time: float, out: NDArray[np.float32]) -> bool:
-        """Write the gains at ``time`` (a position in samples) into ``out`` (BINS,).
+        """Write the gains at ``time`` (a position in samples) into ``out`` (BINS,), or (presets·BINS,).
 
         Returns
         -------

@@ -34,7 +34,7 @@ class Separate(Protocol):
         """What it hears. 1: the middle. 2: the middle and the side."""
 
     def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Magnitudes (channels, BINS, FRAMES) and z to a mask (BINS, FRAMES)."""
+        """Magnitudes (channels, BINS, FRAMES) and z to a mask (BINS, FRAMES); (K, 32) latents to one each."""
 
 
 class MaskPath:
@@ -110,7 +110,7 @@ class MaskPath:
         spectrum = self._rfft(frames * self._window)[..., :BINS]
         magnitude = np.zeros((samples.shape[0], BINS, FRAMES), np.float32)
         magnitude[..., : FRAMES - ahead] = np.abs(spectrum).transpose(0, 2, 1)
-        gains = np.ascontiguousarray(self._separate(magnitude, z).T)
+        gains = np.ascontiguousarray(self._separate(magnitude, z).reshape(-1, FRAMES).T)
         if not np.isfinite(np.sum(gains)):
             raise QsepError("the model's mask is not finite; choose another --device or --model")
         first = self._newest - (FRAMES - 1 - ahead) * self._spacing

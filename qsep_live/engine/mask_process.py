@@ -17,6 +17,7 @@ from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT
 from qsep_live.engine.child import HostWatch, Word, tell
 from qsep_live.engine.mask_path import MaskPath, Separate
 from qsep_live.engine.shared import RING_FRAMES, Board
+from qsep_live.latent.slerp import LATENT_SIZE
 
 FRESH = 128
 """Samples that must be new for another step to be worth its time."""
@@ -35,6 +36,8 @@ class MaskSettings:
         Holds the steps at least so many seconds apart.
     ahead
         Frames ahead that the network was trained for, or fewer.
+    presets
+        How many it is asked for at once.
     """
 
     model: Path
@@ -43,6 +46,7 @@ class MaskSettings:
     threads: int = 1
     period: float = 0.0
     ahead: int = 0
+    presets: int = 1
 
 
 def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None:
@@ -55,18 +59,20 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
     from qsep_live.nets.inference import open_backend
 
-    backend = open_backend(settings.model, settings.device, settings.backend, settings.threads)
-    seconds = _warm(backend)
+    backend = open_backend(
+        settings.model, settings.device, settings.backend, settings.threads, latents=settings.presets
+    )
+    seconds = _warm(backend, settings.presets)
     board = Board(board_name)
     board.mask.publish(ready=1.0, step_seconds=seconds)
     tell(link, Word("ready", backend.name, {"step_seconds": seconds, "fingerprint": backend.fingerprint}))
-    MaskLoop(board, backend, settings.period, settings.ahead).run()
+    MaskLoop(board, backend, settings.period, settings.ahead, settings.presets).run()
 
 
-def _warm(separate: Separate) -> float:
+def _warm(separate: Separate, presets: int) -> float:
     """Run the network on noise until it is warm; the median time of a step, seconds."""
     magnitude = np.abs(np.random.default_rng(0).standard_normal((separate.channels, BINS, FRAMES))).astype(np.float32)
-    z = np.zeros(32, np.float32)
+    z = np.zeros((presets, LATENT_SIZE) if presets > 1 else LATENT_SIZE, np.float32)
     times = []
     for _ in range(WARM_STEPS):
         start = time.perf_counter()
@@ -78,8 +84,9 @@ def _warm(separate: Separate) -> float:
 class MaskLoop:
     """Follows the audio ring and publishes gains, until the host says stop or is gone."""
 
-    def __init__(self, board: Board, separate: Separate, period: float = 0.0, ahead: int = 0) -> None:
+    def __init__(self, board: Board, separate: Separate, period: float = 0.0, ahead: int = 0, presets: int = 1) -> None:
         self._board, self._separate, self._period, self._ahead = board, separate, period, ahead
+        self._presets = presets
         self._path: MaskPath | None = None
         self._epoch = -1
         self._start = self._cursor = 0
@@ -177,7 +184,8 @@ class MaskLoop:
         self._last = began
 
     def _latent(self) -> NDArray[np.float32]:
-        return self._board.control.slice("z0", 32).astype(np.float32)
+        z = self._board.control.slice("z0", LATENT_SIZE * self._presets).astype(np.float32)
+        return z if self._presets == 1 else z.reshape(self._presets, LATENT_SIZE)
 
 
 def _window(rate: int) -> int:

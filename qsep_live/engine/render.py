@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
-from qsep_live.engine.mix import Mixer, Mode
+from qsep_live.engine.mix import Mode
+from qsep_live.engine.part import numbered
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.strip import Strip, in_step
 
 if TYPE_CHECKING:
     from qsep_live.rack.config import RackConfig
+    from qsep_live.rack.rack import Rack
 
 BLOCK = 4096
 
@@ -32,13 +35,15 @@ class RenderSettings:
     Attributes
     ----------
     latent
-        z, (32,).
+        z, (32,); of several presets at once (presets, 32).
     delay
         Seconds, to hear what live would give; None for centred windows.
     period
         Seconds between masks when ``delay`` is given.
     ahead
         Frames ahead that masks may be made for then, as the model was trained for or fewer.
+    racks
+        Effects behind each preset; shorter than the presets where the last have none.
     """
 
     latent: NDArray[np.float32]
@@ -48,7 +53,12 @@ class RenderSettings:
     delay: float | None = None
     period: float = 0.05
     ahead: int = 0
-    rack: RackConfig | None = None
+    racks: tuple[RackConfig | None, ...] = ()
+
+    @property
+    def presets(self) -> int:
+        """How many sound at once."""
+        return int(self.latent.size // self.latent.shape[-1])
 
 
 @dataclass
@@ -63,7 +73,7 @@ class RenderReport:
 
 
 class Renderer:
-    """Blocks in, blocks out, `latency` samples late.
+    """Blocks in, blocks out, `latency` samples late; of several presets side by side.
 
     Parameters
     ----------
@@ -83,19 +93,18 @@ class Renderer:
         self.step = max(1, round(period * rate))
         self._field = GainField()
         self._mask = MaskPath(rate, separate, ahead=0 if settings.delay is None else settings.ahead)
-        self._signal = SignalPath(plan, channels, self._field, patience=np.inf)
-        self._mixer = Mixer()
-        self._rack = None
-        if settings.rack is not None:
-            from qsep_live.rack.rack import Rack
-
-            self._rack = Rack(settings.rack, rate, channels, BLOCK)
-        self.latency = plan.samples + (self._rack.latency if self._rack else 0)
+        self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
+        configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
+        self._racks = [_load_rack(config, rate, channels) for config in configs]
+        self._strips = [
+            Strip(channels, rack, late) for rack, late in zip(self._racks, in_step(self._racks), strict=True)
+        ]
+        self.latency = plan.samples + max(rack.latency if rack else 0 for rack in self._racks)
         self.report.latency = self.latency
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``block`` (n, channels) to as many samples, `latency` late."""
-        pieces = [np.zeros((0, block.shape[1]), np.float32)]
+        """``block`` (n, channels) to as many samples (n, presets·channels), `latency` late."""
+        pieces = [np.zeros((0, len(self._strips) * block.shape[1]), np.float32)]
         start = 0
         while start < block.shape[0]:
             here = self._signal.position
@@ -112,13 +121,29 @@ class Renderer:
         settings = self._settings
         self._mask.push(mid_side_of(block))
         target, dry = self._signal.process(block)
-        out = self._mixer.mix(target, dry, settings.mode, settings.wet, settings.gain)
+        channels = block.shape[1]
+        sounds = [
+            strip.process(
+                target[:, index * channels : (index + 1) * channels], dry, settings.mode, settings.wet, settings.gain
+            )
+            for index, strip in enumerate(self._strips)
+        ]
         self.report.repaired = self._signal.counts.repaired
-        if self._rack is None:
-            return out
-        out = self._rack.process(out)
-        self.report.rack_faults = dict(self._rack.faults)
-        return out.copy()
+        self.report.rack_faults = {
+            name if index == 0 else f"{numbered('rack', index)}.{name}": text
+            for index, rack in enumerate(self._racks)
+            if rack is not None
+            for name, text in rack.faults.items()
+        }
+        return sounds[0] if len(sounds) == 1 else np.concatenate(sounds, axis=1)
+
+
+def _load_rack(config: RackConfig | None, rate: int, channels: int) -> Rack | None:
+    if config is None:
+        return None
+    from qsep_live.rack.rack import Rack
+
+    return Rack(config, rate, channels, BLOCK)
 
 
 def render(
@@ -129,7 +154,10 @@ def render(
     settings: RenderSettings,
     report: RenderReport | None = None,
 ) -> Iterator[NDArray[np.float32]]:
-    """Separate a whole stream of ``blocks`` (n, channels); what comes out is aligned with it and as long."""
+    """Separate a whole stream of ``blocks`` (n, channels); what comes out is aligned with it and as long.
+
+    Several presets at once give blocks (n, presets·channels).
+    """
     renderer = Renderer(rate, channels, separate, settings)
     if report is not None:
         renderer.report = report

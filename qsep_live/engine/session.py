@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import is_
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,14 @@ from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.mask_process import MaskSettings, mask_main
 from qsep_live.engine.midi_process import midi_main
 from qsep_live.engine.mix import MODES, Mode
+from qsep_live.engine.part import Part, numbered
 from qsep_live.engine.shared import RACK_PARAMETERS, Board
 from qsep_live.engine.signal_path import Fallback
 from qsep_live.engine.status import Latency, State, Status, decibels, percentile
 from qsep_live.engine.worker import Worker
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.morph import LatentPath, Morph
-from qsep_live.latent.preset import Preset
 from qsep_live.latent.watch import PresetWatch
-from qsep_live.rack.config import RackConfig
 
 TICK = 0.01
 MODEL_PATIENCE = 180.0
@@ -57,10 +57,8 @@ class SessionConfig:
 
     Attributes
     ----------
-    presets
-        At least one; more make the path that the morph position moves along.
-    preset_files
-        Where they came from: each is read again when it changes. None: they stay as they are.
+    parts
+        At least one, at most `PRESETS`; they sound at once, each on output channels of its own.
     delay
         Of the signal path; None takes the shortest at which this machine's masks are on time.
     midi
@@ -73,7 +71,7 @@ class SessionConfig:
         Frames ahead of the sound that masks may be made for, as the model was trained for or fewer.
     """
 
-    presets: tuple[Preset, ...]
+    parts: tuple[Part, ...]
     model: Path
     input: Endpoint = field(default_factory=lambda: Endpoint("device"))
     output: Endpoint = field(default_factory=lambda: Endpoint("device"))
@@ -83,7 +81,6 @@ class SessionConfig:
     delay: float | None = None
     blocksize: int = 0
     rate: int | None = None
-    rack: RackConfig | None = None
     midi: str | None = None
     listen: bool = True
     mapping: Mapping = field(default_factory=Mapping.default)
@@ -93,7 +90,6 @@ class SessionConfig:
     duration: float | None = None
     fallback: Fallback = "dry"
     lockstep: float = 0.0
-    preset_files: tuple[Path, ...] | None = None
     ahead: int = 0
 
 
@@ -105,10 +101,11 @@ class LiveSession:
         self.state = State.LOADING
         self.delay = 0.0
         self._tell = on_event
-        self._path = LatentPath(Morph(config.presets))
+        self._paths = [LatentPath(Morph(part.presets)) for part in config.parts]
+        self._morphs = {numbered(MORPH.name, index): path for index, path in enumerate(self._paths)}
         smoothing = config.mapping.smoothing
         self._glides = {"wet": Glide(config.wet, smoothing), "gain": Glide(config.gain, smoothing)}
-        self._latent: NDArray[np.float32] | None = None
+        self._latents: list[NDArray[np.float32]] = []
         self._values: dict[str, float] = {}
         self._rack_parameters: list[Parameter] = []
         self._rack_values: dict[str, float] = {}
@@ -116,7 +113,11 @@ class LiveSession:
         self._midi_port: str | None = None
         self._midi_dropped = 0
         self._files_due = 0.0
-        self._files = None if config.preset_files is None else PresetWatch(config.presets, config.preset_files)
+        self._files = [
+            (path, PresetWatch(part.presets, part.files))
+            for path, part in zip(self._paths, config.parts, strict=True)
+            if part.files is not None
+        ]
         self._reloads = 0
         self._last_tick = time.monotonic()
         self._trust = 0.0
@@ -139,14 +140,15 @@ class LiveSession:
             Either failed; everything is closed again.
         """
         try:
-            self._publish(self._path.latent)
+            self._publish([path.latent for path in self._paths])
             self._mask.start()
             if self.config.listen:
                 self._midi.start()
             ready = self._first_word(self._mask, MODEL_PATIENCE)
             step = float(ready.data["step_seconds"])
-            for preset in self.config.presets:
-                preset.require_model(str(ready.data["fingerprint"]))
+            for part in self.config.parts:
+                for preset in part.presets:
+                    preset.require_model(str(ready.data["fingerprint"]))
             self.delay = self.config.delay if self.config.delay is not None else default_delay(step)
             self.state = State.OPENING
             self._audio.start()
@@ -166,7 +168,7 @@ class LiveSession:
             self._trust = now + HUNG
         self._look_after_midi(now)
         self._read_presets(now)
-        self._publish(self._path.step(passed), passed)
+        self._publish([path.step(passed) for path in self._paths], passed)
         self._look_after_mask(now)
         self._look_after_audio(now)
 
@@ -183,11 +185,14 @@ class LiveSession:
     def apply(self, change: Change) -> None:
         """Move a parameter, or pick a preset; what MIDI does, and anything else that has a say."""
         if isinstance(change, PickPreset):
-            self._path.pick(change.name)
+            # The first part that has it on its path.
+            names = [[preset.name for preset in path.morph.presets] for path in self._paths]
+            index = next(index for index, those in enumerate(names) if change.name in those)
+            self._paths[index].pick(change.name)
             if self._surface is not None:
-                self._surface.moved("morph", self._path.target)
-        elif change.name == "morph":
-            self._path.move_to(change.value)
+                self._surface.moved(numbered(MORPH.name, index), self._paths[index].target)
+        elif change.name in self._morphs:
+            self._morphs[change.name].move_to(change.value)
         elif change.name in self._glides:
             self._glides[change.name].set(change.value)
         elif change.name in self._rack_values:
@@ -212,8 +217,8 @@ class LiveSession:
         return Status(
             state=self.state,
             seconds=self._played(),
-            preset=self._path.describe(),
-            morph=self._path.position,
+            preset=" | ".join(path.describe() for path in self._paths),
+            morph=self._paths[0].position,
             wet=self._glides["wet"].value,
             gain=self._glides["gain"].value,
             mode=config.mode,
@@ -266,13 +271,15 @@ class LiveSession:
 
     def _mask_arguments(self, _start: int) -> tuple[object, ...]:
         config = self.config
-        return self._board.name, MaskSettings(config.model, config.device, threads=config.threads, ahead=config.ahead)
+        return self._board.name, MaskSettings(
+            config.model, config.device, threads=config.threads, ahead=config.ahead, presets=len(config.parts)
+        )
 
     def _audio_arguments(self, start: int) -> tuple[object, ...]:
         config = self.config
         settings = AudioSettings(
             config.input, config.output, config.rate, config.blocksize, self.delay,
-            config.rack, config.record, config.fallback, config.lockstep, start,
+            tuple(part.outlet for part in config.parts), config.record, config.fallback, config.lockstep, start,
         )  # fmt: skip
         return self._board.name, settings
 
@@ -291,7 +298,7 @@ class LiveSession:
         parameters = [Parameter(**fields) for fields in word.data["rack"]]
         if len(parameters) > RACK_PARAMETERS:
             raise UsageError(
-                f"the rack has {len(parameters)} parameters; {RACK_PARAMETERS} can be moved live: use fewer effects"
+                f"the racks have {len(parameters)} parameters; {RACK_PARAMETERS} can be moved live: use fewer effects"
             )
         if not self._rack_values:
             self._rack_values = dict(word.data["rack_values"])
@@ -302,8 +309,8 @@ class LiveSession:
         self.state = State.RUNNING
 
     def _bind(self) -> None:
-        names = [preset.name for preset in self.config.presets]
-        parameters = [MORPH, WET, GAIN, *self._rack_parameters]
+        names = [preset.name for part in self.config.parts for preset in part.presets]
+        parameters = [*(replace(MORPH, name=name) for name in self._morphs), WET, GAIN, *self._rack_parameters]
         self.config.mapping.check(parameters, names)
         self._surface = ControlSurface(self.config.mapping, parameters, names)
         for name, glide in self._glides.items():
@@ -335,23 +342,25 @@ class LiveSession:
 
     def _read_presets(self, now: float) -> None:
         """Look at the preset files once a second; what changed is glided to."""
-        if self._files is None or now < self._files_due:
+        if now < self._files_due:
             return
         self._files_due = now + 1.0
-        before = self._files.presets
-        for line in self._files.look():
-            self._tell(line)
-        if self._files.presets != before:
-            self._reloads += 1
-            self._path.change_path(Morph(self._files.presets), self._path.target)
+        for path, files in self._files:
+            before = files.presets
+            for line in files.look():
+                self._tell(line)
+            if files.presets != before:
+                self._reloads += 1
+                path.change_path(Morph(files.presets), path.target)
 
-    def _publish(self, latent: NDArray[np.float32], passed: float = 0.0) -> None:
+    def _publish(self, latents: list[NDArray[np.float32]], passed: float = 0.0) -> None:
         """Move the glides by ``passed`` seconds and tell the children, if anything moved."""
         values = {name: glide.step(passed) if passed else glide.value for name, glide in self._glides.items()}
-        if latent is self._latent and values == self._values:
+        same = len(latents) == len(self._latents) and all(map(is_, latents, self._latents))
+        if same and values == self._values:
             return
-        self._latent, self._values = latent, values
-        z = {f"z{index}": float(value) for index, value in enumerate(latent)}
+        self._latents, self._values = latents, values
+        z = {f"z{index}": float(value) for index, value in enumerate(np.concatenate(latents))}
         self._board.control.publish(mode=float(MODES.index(self.config.mode)), **values, **z)
 
     def _publish_rack(self) -> None:

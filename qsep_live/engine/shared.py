@@ -22,6 +22,8 @@ from qsep_live.dsp.ring import Ring
 from qsep_live.engine.gain_field import GainFrames
 
 SLOTS = 4
+PRESETS = 8
+"""The most that sound at once."""
 RING_FRAMES = 1 << 20
 """Frames of history, middle and side of each: 11 s at 96 kHz."""
 TIMES = 16384
@@ -128,16 +130,16 @@ class Mailbox:
     """Gains from the mask process to the signal path."""
 
     def __init__(self, gains: NDArray[np.float32], stamps: NDArray[np.float64], generation: NDArray[np.int64]) -> None:
-        self._gains, self._stamps, self._generation = gains, stamps, generation
+        self._gains, self._stamps, self._generation = gains.reshape(gains.shape[0], -1), stamps, generation
         self._seen = int(generation[0])
 
     def publish(self, frames: GainFrames, epoch: int) -> None:
         """Writer only. ``epoch`` names the stream that the positions belong to."""
         newest = int(self._generation[0]) + 1
         slot = newest % SLOTS
-        count = frames.gains.shape[0]
-        self._gains[slot, :count] = frames.gains
-        self._stamps[slot] = frames.end, frames.first, frames.spacing, count, epoch
+        count, width = frames.gains.shape
+        self._gains[slot, : count * width] = frames.gains.reshape(-1)
+        self._stamps[slot] = frames.end, frames.first, frames.spacing, count, epoch, width
         self._generation[0] = newest
 
     def collect(self, epoch: int) -> GainFrames | None:
@@ -146,10 +148,10 @@ class Mailbox:
         if newest == self._seen:
             return None
         slot = newest % SLOTS
-        end, first, spacing, count, stamped = (float(v) for v in self._stamps[slot])
-        if not 0 < count <= FRAMES:
+        end, first, spacing, count, stamped, width = (float(v) for v in self._stamps[slot])
+        if not 0 < count * width <= self._gains.shape[1]:
             return None
-        gains = self._gains[slot, : int(count)].copy()
+        gains = self._gains[slot, : int(count * width)].copy().reshape(int(count), int(width))
         if int(self._generation[0]) - newest >= SLOTS - 1:
             return None
         self._seen = newest
@@ -158,11 +160,11 @@ class Mailbox:
 
 CONTROL = (
     "wet", "gain", "mode", "stop",
-    *(f"z{i}" for i in range(32)),
+    *(f"z{i}" for i in range(32 * PRESETS)),
 )  # fmt: skip
-"""Host to both: what knobs move. ``mode`` indexes `mix.MODES`; z is the latent."""
+"""Host to both: what knobs move. ``mode`` indexes `mix.MODES`; z are the latents, one after the other."""
 
-RACK_PARAMETERS = 64
+RACK_PARAMETERS = 64 * PRESETS
 
 STREAM = (
     "epoch", "rate", "channels_in", "channels_out", "start", "delay", "window", "rack_delay", "lockstep",
@@ -192,8 +194,8 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
     specification: list[tuple[str, str, tuple[int, ...]]] = [
         ("ring", "f4", (RING_FRAMES, 2)),
         ("ring.cursors", "i8", (3,)),
-        ("gains", "f4", (SLOTS, FRAMES, BINS)),
-        ("gains.stamps", "f8", (SLOTS, 5)),
+        ("gains", "f4", (SLOTS, FRAMES, PRESETS * BINS)),
+        ("gains.stamps", "f8", (SLOTS, 6)),
         ("gains.generation", "i8", (1,)),
         ("times", "i8", (TIMES,)),
         ("beats", "f8", (3,)),

@@ -50,6 +50,8 @@ class SignalPath:
         Seconds that gains are held, and that the change to the fallback and back takes.
     position
         Absolute position of the first sample.
+    presets
+        How many presets' gains lie side by side in the field: one analysis, as many targets.
     """
 
     def __init__(
@@ -61,17 +63,19 @@ class SignalPath:
         patience: float = 1.0,
         fade: float = 0.1,
         position: int = 0,
+        presets: int = 1,
     ) -> None:
         self.plan = plan
         self.counts = SignalCounts()
         self.position = position
         self._field = field
         self._analysis = StreamingAnalysis(plan.grid, channels)
-        self._synthesis = StreamingSynthesis(plan.grid, channels)
+        self._synthesis = StreamingSynthesis(plan.grid, presets * channels)
         self._waiting = Tape(channels, 4 * plan.wait + 8192, plan.wait)
         self._dry = Tape(channels, 4 * plan.samples + 8192, plan.samples)
         self._bins = BinMap(plan.grid.analysis, plan.rate)
-        self._gains = np.zeros(BINS, np.float32)
+        self._gains = np.zeros((presets, BINS), np.float32)
+        self._spread = np.zeros((presets, 1, plan.grid.analysis // 2 + 1), np.float32)
         self._fallback_gain = 1.0 if fallback == "dry" else 0.0
         self._patience = patience * plan.rate
         self._fade_step = plan.grid.hop / (fade * plan.rate)
@@ -80,7 +84,7 @@ class SignalPath:
         self._centre = position + plan.grid.hop - plan.lag
 
     def process(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Take ``block`` (n, channels); give target and dry, each (n, channels), both ``plan.samples`` late.
+        """Take ``block`` (n, channels); give target (n, presets·channels) and dry (n, channels), ``plan.samples`` late.
 
         Both are views that the next call overwrites. Samples that are not sound (`repair`) are zero and counted.
         """
@@ -94,9 +98,8 @@ class SignalPath:
         self._analysis.push(self._waiting.view(count))
         self._waiting.skip(count)
         while self._analysis.ready():
-            spectrum = self._analysis.frame()
-            spectrum *= self._gains_now()
-            self._synthesis.add(spectrum)
+            spectra = self._analysis.frame() * self._gains_now()
+            self._synthesis.add(spectra.reshape(-1, spectra.shape[-1]))
         target = self._synthesis.read(count)
         dry = self._dry.view(count)
         self._dry.skip(count)
@@ -104,7 +107,7 @@ class SignalPath:
 
     def _gains_now(self) -> NDArray[np.float32]:
         counts, field = self.counts, self._field
-        covered = field.lookup(self._centre, self._gains)
+        covered = field.lookup(self._centre, self._gains.reshape(-1))
         # The frame's own time, not the block's end: how long gains are held does not depend on the blocks.
         now = self._centre + self.plan.lag
         self._centre += self.plan.grid.hop
@@ -116,7 +119,9 @@ class SignalPath:
             counts.fallbacks += 1
         faded = min(1.0, max(0.0, before + (self._fade_step if late else -self._fade_step)))
         self._faded = faded
-        gains = self._bins.spread(self._gains)
+        gains = self._spread
+        for spread, model in zip(gains, self._gains, strict=True):
+            spread[:] = self._bins.spread(model)
         if faded > 0.0:
             counts.fallback += 1
             gains *= 1.0 - faded

@@ -39,14 +39,14 @@ class Backend(Protocol):
     """What it hears. 1: the middle (L+R)/2. 2: the middle and the side (L−R)/2."""
 
     def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mask (BINS, FRAMES) in [0, 1], a new array.
+        """Mask (BINS, FRAMES) in [0, 1], a new array; of several latents, as it was opened for, one mask each.
 
         Parameters
         ----------
         magnitude
             (channels, BINS, FRAMES) float32.
         z
-            (latent,) float32.
+            (latent,) float32; (latents, latent) gives (latents, BINS, FRAMES).
         """
 
     def warm_up(self) -> None:
@@ -59,6 +59,7 @@ def open_backend(
     backend: str = "auto",
     threads: int = 1,
     graph: bool = True,
+    latents: int = 1,
 ) -> Backend:
     """Make a model ready to run.
 
@@ -74,6 +75,8 @@ def open_backend(
         CPU threads to run on.
     graph
         Record the network as a CUDA graph; off, it runs operation by operation.
+    latents
+        How many it is asked about the same window at once: what does not depend on them is done once.
 
     Raises
     ------
@@ -97,13 +100,13 @@ def open_backend(
         from qsep_live.nets.inference_weights import read_weights
 
         weights = read_weights(model) if isinstance(model, Path) else _weights_of(model)
-        return _openvino(weights, threads, str(model) if isinstance(model, Path) else "the model")
+        return _openvino(weights, threads, latents, str(model) if isinstance(model, Path) else "the model")
     from qsep_live.nets.inference_torch import TorchBackend
     from qsep_live.nets.model import load_model
 
     loaded = load_model(model) if isinstance(model, Path) else model
-    latent = loaded.separator.config.latent
-    return TorchBackend(loaded.separator, loaded.channels, latent, loaded.fingerprint, device, threads, graph)
+    z_shape = latents, loaded.separator.config.latent
+    return TorchBackend(loaded.separator, loaded.channels, z_shape, loaded.fingerprint, device, threads, graph)
 
 
 def devices() -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *(name for name, there in found.items() if there))
 
 
-def _openvino(weights: Weights, threads: int, where: str) -> Backend:
+def _openvino(weights: Weights, threads: int, latents: int, where: str) -> Backend:
     from qsep_live.nets.inference_openvino import OpenVinoBackend
     from qsep_live.nets.inference_weights import reason, require_shapes, separator_shapes
 
@@ -123,7 +126,7 @@ def _openvino(weights: Weights, threads: int, where: str) -> Backend:
         require_shapes(tensors, separator_shapes(config))
     except ValueError as error:
         raise QsepError(f"{where}: weights and hyperparameters do not fit together ({reason(error)})") from None
-    return OpenVinoBackend(tensors, config, weights.fingerprint, threads)
+    return OpenVinoBackend(tensors, config, weights.fingerprint, threads, latents)
 
 
 def _weights_of(model: Model) -> Weights:

@@ -31,13 +31,18 @@ class OpenVinoBackend:
         Of the checkpoint.
     threads
         CPU threads to run on.
+    latents
+        How many it is asked about the same window at once.
     """
 
-    def __init__(self, weights: Mapping[str, Array], config: Mapping[str, Any], fingerprint: str, threads: int) -> None:
+    def __init__(
+        self, weights: Mapping[str, Array], config: Mapping[str, Any], fingerprint: str, threads: int, latents: int = 1
+    ) -> None:
         self.name = "openvino cpu"
         self.fingerprint = fingerprint
         self.channels: int = config.get("channels", 1)
-        self._latent: int = config["latent"]
+        latent: int = config["latent"]
+        self._z_shape = (latent,) if latents == 1 else (latents, latent)
         options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
@@ -48,21 +53,25 @@ class OpenVinoBackend:
         }
         try:
             ov, _ = import_openvino()
-            graph = build_patch_unet(weights, config) if config.get("kind") == PATCHES else build_unet(weights, config)
+            build = build_patch_unet if config.get("kind") == PATCHES else build_unet
+            graph = build(weights, config, latents)
             compiled = ov.Core().compile_model(graph, "CPU", options)
             self._request = compiled.create_infer_request()
         except (ImportError, RuntimeError) as error:
             raise QsepError(f"OpenVINO cannot run the network here ({reason(error)}); choose backend torch") from None
 
     def __call__(self, magnitude: Array, z: Array) -> Array:
-        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (channels, BINS, FRAMES) and z (latent,); a new array."""
-        wanted = (self.channels, BINS, FRAMES), (self._latent,)
+        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (channels, BINS, FRAMES) and z (latent,); a new array.
+
+        Opened for several latents: masks (latents, BINS, FRAMES) for z (latents, latent).
+        """
+        wanted = (self.channels, BINS, FRAMES), self._z_shape
         if (magnitude.shape, z.shape) != wanted:
             raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
-        inputs = [np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(z, np.float32)]
-        mask: Array = self._request.infer(inputs)[0]
-        return mask
+        inputs = [np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(np.atleast_2d(z), np.float32)]
+        masks: Array = self._request.infer(inputs)[0]
+        return masks.reshape(*z.shape[:-1], BINS, FRAMES)
 
     def warm_up(self) -> None:
         """Run once, so that the first real step takes no longer than the others."""
-        self(np.zeros((self.channels, BINS, FRAMES), np.float32), np.zeros(self._latent, np.float32))
+        self(np.zeros((self.channels, BINS, FRAMES), np.float32), np.zeros(self._z_shape, np.float32))

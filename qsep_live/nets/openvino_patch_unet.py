@@ -7,6 +7,7 @@ The graph computes what `PatchUNet.forward` does, with less work:
 - the dense layers over frequency are matrix products of a constant with the image as it lies, channel by channel:
   nothing is transposed;
 - the window's level and the scale of each bin are one column of factors; the stem's bias and its place are one image;
+- of several latents, what comes before the first FiLM is done once, its convolution and norm included;
 - patches are folded by one transposition, and laid out again by depth-to-space. (A convolution of stride 4 over the
   unfolded image is the same sum, but has two channels at a time for vector units to work on, and takes longer.)
 """
@@ -27,10 +28,10 @@ LEVEL_FLOOR = 1e-3
 """Added to the level that a window is divided by, as in `patch_unet`."""
 
 
-def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
+def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1) -> Any:
     """An ``openvino.Model`` of a `PatchUNet`.
 
-    Magnitude (channels, BINS, FRAMES) and z (latent,) to mask (BINS, FRAMES), float32.
+    Magnitude (channels, BINS, FRAMES) and z (latents, latent) to masks (latents, BINS, FRAMES), float32.
 
     Parameters
     ----------
@@ -41,8 +42,7 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) ->
     """
     ov, op = import_openvino()
     magnitude = op.parameter([config["channels"], BINS, FRAMES], np.float32, "magnitude")
-    z = op.parameter([config["latent"]], np.float32, "z")
-    z_row = op.reshape(z, [1, config["latent"]], False)
+    z = op.parameter([latents, config["latent"]], np.float32, "z")
     last = len(config["widths"]) - 1
 
     x = _stem(magnitude, weights, config)
@@ -58,10 +58,10 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) ->
             kernel = constant(weights[f"up.{level - 1}.weight"])
             x = op.convolution_backprop_data(x, kernel, [2, 2], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
             x = op.add(op.add(x, per_channel(weights[f"up.{level - 1}.bias"])), skips.pop())
-        x = _block(x, weights, f"decoder.{level}", z_row)
+        x = _block(x, weights, f"decoder.{level}", z)
     x = conv(x, weights["head.weight"], (1, 1), (1, 1), (1, 1))
     x = op.sigmoid(op.add(x, per_channel(weights["head.bias"])))
-    return ov.Model([_unfolded(x, *config["patch"])], [magnitude, z])
+    return ov.Model([_unfolded(x, latents, *config["patch"])], [magnitude, z])
 
 
 def _stem(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
@@ -79,26 +79,26 @@ def _stem(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any
     return leaky(op.add(x, constant((weights["place"] + weights["stem.bias"][:, None, None])[None])))
 
 
-def _unfolded(x: Any, bins: int, frames: int) -> Any:
-    """(1, bins·frames, F/bins, T/frames) to (BINS, FRAMES)."""
+def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
+    """(latents, bins·frames, F/bins, T/frames) to (latents, BINS, FRAMES)."""
     _, op = import_openvino()
     if bins == frames:
         x = op.depth_to_space(x, "depth_first", bins)
     else:
-        x = op.reshape(x, [bins, frames, BINS // bins, FRAMES // frames], False)
-        x = op.transpose(x, [2, 0, 3, 1])
-    return op.reshape(x, [BINS, FRAMES], False)
+        x = op.reshape(x, [latents, bins, frames, BINS // bins, FRAMES // frames], False)
+        x = op.transpose(x, [0, 3, 1, 4, 2])
+    return op.reshape(x, [latents, BINS, FRAMES], False)
 
 
-def _block(x: Any, weights: Mapping[str, Array], name: str, z_row: Any = None) -> Any:
+def _block(x: Any, weights: Mapping[str, Array], name: str, z: Any = None) -> Any:
     """x + TDF(act(FiLM(norm(conv(x)), z))); without z there is no FiLM."""
     _, op = import_openvino()
     y = op.mvn(conv(x, weights[f"{name}.conv.weight"], (1, 1), (1, 1), (1, 1)), [1, 2, 3], True, EPSILON, "INSIDE_SQRT")
     gain, bias = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
-    if z_row is None:
+    if z is None:
         scale, shift = per_channel(gain), per_channel(bias)
     else:
-        scale, shift = _film(z_row, gain, bias, weights[f"{name}.film.weight"], weights[f"{name}.film.bias"])
+        scale, shift = _film(z, gain, bias, weights[f"{name}.film.weight"], weights[f"{name}.film.bias"])
     y = leaky(op.add(op.multiply(y, scale), shift))
     dense = op.matmul(constant(weights[f"{name}.dense.weight"][None, None]), y, False, False)
     dense = leaky(op.add(dense, constant(weights[f"{name}.dense.bias"][None, None, :, None])))
@@ -107,12 +107,12 @@ def _block(x: Any, weights: Mapping[str, Array], name: str, z_row: Any = None) -
     return op.add(op.add(x, y), spread)
 
 
-def _film(z_row: Any, gain: Array, bias: Array, kernel: Array, offset: Array) -> tuple[Any, Any]:
+def _film(z: Any, gain: Array, bias: Array, kernel: Array, offset: Array) -> tuple[Any, Any]:
     """Scale and shift of normed features: (gain·n + bias)·(1 + s) + t, with s and t linear in z, in one step."""
     _, op = import_openvino()
     width = len(gain)
     kernels = np.concatenate([kernel[:width] * gain[:, None], kernel[:width] * bias[:, None] + kernel[width:]])
     offsets = np.concatenate([(1.0 + offset[:width]) * gain, (1.0 + offset[:width]) * bias + offset[width:]])
-    both = op.add(op.matmul(z_row, constant(kernels), False, True), constant(offsets[None]))
+    both = op.add(op.matmul(z, constant(kernels), False, True), constant(offsets[None]))
     scale, shift = op.split(both, 1, 2).outputs()
-    return op.reshape(scale, [1, width, 1, 1], False), op.reshape(shift, [1, width, 1, 1], False)
+    return op.reshape(scale, [-1, width, 1, 1], False), op.reshape(shift, [-1, width, 1, 1], False)

@@ -23,10 +23,11 @@ FLOOR = 1e-4
 """Added to magnitudes before the power."""
 
 
-def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
+def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1) -> Any:
     """An ``openvino.Model`` of a `Separator`.
 
-    Magnitude (1, BINS, FRAMES) and z (latent,) to mask (BINS, FRAMES), float32.
+    Magnitude (1, BINS, FRAMES) and z (latents, latent) to masks (latents, BINS, FRAMES), float32. z is in the network's
+    input, so nothing but the first convolution of the magnitudes is shared between latents.
     """
     ov, op = import_openvino()
     input_power = config["input_power"]
@@ -34,8 +35,8 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
     first = weights["first.weight"]
     latent = first.shape[1] - 1
     magnitude = op.parameter([1, BINS, FRAMES], np.float32, "magnitude")
-    z = op.parameter([latent], np.float32, "z")
-    z_image = op.reshape(z, [1, latent, 1, 1], False)
+    z = op.parameter([latents, latent], np.float32, "z")
+    z_image = op.reshape(z, [latents, latent, 1, 1], False)
 
     def linear(name: str) -> Any:
         y = conv(z_image, weights[f"{name}.weight"][:, :, None, None], (1, 1), (0, 0), (0, 0))
@@ -52,7 +53,7 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
     if input_power != 1.0:
         x = compress(x, FLOOR, input_power)
     x = conv(x, first[:, :1], (2, 1), (1, 2), (1, 1))
-    planes = op.broadcast(z_image, [1, latent, 6, FRAMES])
+    planes = op.broadcast(z_image, [latents, latent, 6, FRAMES])
     rows = conv(planes, first[:, 1:], (2, 1), (1, 2), (1, 1))
     top, middle, bottom = op.split(rows, 2, 3).outputs()
     inside = op.slice(middle, [2], [3], [1], [3])
@@ -79,7 +80,7 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
             x = conv(x, tiled_kernel(kernel), (2, 4), (1, 2), (1, 1))
             x = op.add(x, constant(weights[f"decoder.{level}.bias"].reshape(1, 1, 1, 1)))
             x = op.depth_to_space(x, "depth_first", 4)
-    return ov.Model([op.reshape(op.sigmoid(x), [BINS, FRAMES], False)], [magnitude, z])
+    return ov.Model([op.reshape(op.sigmoid(x), [latents, BINS, FRAMES], False)], [magnitude, z])
 
 
 def tiled_kernel(kernel: Array) -> Array:

@@ -14,6 +14,7 @@ import pytest
 from qsep_live.engine import session as engine_session
 from qsep_live.engine.session import SessionConfig
 from qsep_live.engine.status import Latency, State, Status
+from qsep_live.engine.strip import Outlet
 from qsep_live.errors import QsepError, UsageError
 
 Qsep = Callable[..., Any]
@@ -143,7 +144,8 @@ def test_the_config_is_what_was_said(live: Qsep, work: Path, tiny_model: Model) 
     )  # fmt: skip
     assert told.code == 0
     config = Session.made.config
-    assert [preset.name for preset in config.presets] == ["one"]
+    (part,) = config.parts
+    assert [preset.name for preset in part.presets] == ["one"]
     assert config.model == tiny_model[0]
     assert (config.input.kind, config.output.kind) == ("demo", "device")
     assert (config.mode, config.wet, config.gain, config.delay) == ("remove", 0.5, -3.0, 0.03)
@@ -151,14 +153,15 @@ def test_the_config_is_what_was_said(live: Qsep, work: Path, tiny_model: Model) 
     assert (config.midi, config.listen, config.duration) == ("nano", True, 120.0)
     assert (config.fallback, config.lockstep) == ("silence", 0.05)
     assert [control.cc for control in config.mapping.controls] == [3]
-    assert [path.name for path in config.preset_files] == ["one.toml"]
+    assert [path.name for path in part.files or ()] == ["one.toml"]
 
 
 def test_the_defaults(live: Qsep) -> None:
     assert live("--no-midi", "--delay", "auto").code == 0
     config = Session.made.config
     assert (config.delay, config.rate, config.blocksize, config.listen) == (None, None, 0, False)
-    assert (config.fallback, config.lockstep, config.rack, config.record) == ("dry", 0.0, None, None)
+    assert (config.fallback, config.lockstep, config.record) == ("dry", 0.0, None)
+    assert [part.outlet for part in config.parts] == [Outlet()]
     assert 1 <= config.threads <= 4
 
 

@@ -91,6 +91,34 @@ def test_a_rack_is_heard_and_a_presets_own_rack_can_be_switched_off(
     assert Path("none.wav").read_bytes() == Path("plain.wav").read_bytes()
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_presets_at_once_are_each_the_file_of_its_own(qsep: Qsep, wav: Write, tiny_model: Model, channels: int) -> None:
+    source = wav("in.wav", channels=channels, subtype="FLOAT")
+    common = ("-i", source, "--model", tiny_model[0])
+    for name in ("one", "two"):
+        assert qsep(*common, "-p", name, "-o", f"{name}.wav").code == 0
+    told = qsep(*common, "-p", "one:3-4", "-p", "two:1", "-o", "both.wav", "--json")
+    assert (told.code, told.err) == (0, "")
+    assert json.loads(told.out)["preset"] == "one | two"
+    both, _ = read_audio("both.wav")
+    one, two = read_audio("one.wav")[0], read_audio("two.wav")[0]
+    np.testing.assert_allclose(both[:, 2:], np.broadcast_to(one, (len(one), 2)), atol=1e-5)
+    np.testing.assert_allclose(both[:, 0], two.mean(axis=1), atol=1e-5)
+    assert not both[:, 1].any()
+
+
+def test_what_presets_at_once_cannot_be(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
+    common = ("-i", wav("in.wav", channels=6), "-o", "out.wav", "--model", tiny_model[0])
+    qsep(*common, "-p", "one:1-2", "-p", "two:3-4").fails(2, "has 6 channels")
+    many = [part for number in range(9) for part in ("-p", f"one:{number + 1}")]
+    qsep(*common, *many).fails(2, "9 presets at once; 1 to 8")
+    qsep(*common, "-p", "one:1-2", "-p", "two:3-4", "-p", "one:5", *["--rack", "none"] * 2).fails(
+        2, "or 3 in the order"
+    )
+    qsep(*common, "-p", "one", *["--rack", "none"] * 2).fails(2, "given 2 times: give one")
+    qsep(*common, "-p", "one,two:1-2", "-p", "one:3").fails(2, "not 2: blend them first")
+
+
 def test_nan_in_the_input_is_silence_and_is_told(qsep: Qsep, work: Path, tiny_model: Model) -> None:
     import soundfile
 

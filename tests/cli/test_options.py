@@ -102,13 +102,46 @@ def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> live.LiveOptions
 
 def test_no_options_at_all_mean_live_vocals_on_the_default_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     found = parsed(monkeypatch)
-    assert found.presets == ("vocals",)
+    assert found.parts == (options.PartOption(("vocals",)),)
     assert (found.input, found.output, found.delay, found.rate) == (None, None, None, None)
     assert (found.mode, found.wet, found.gain, found.device) == ("isolate", 1.0, 0.0, "auto")
 
 
 def test_preset_names_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parsed(monkeypatch, "--preset", "b, a", "-p", "c").presets == ("b", "a", "c")
+    assert parsed(monkeypatch, "--preset", "b, a", "-p", "c").parts == (options.PartOption(("b", "a", "c")),)
+
+
+def test_presets_with_channels_sound_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = parsed(monkeypatch, "-p", "b, a:1-2", "-p", "c:4", "--rack", "x.toml", "--rack", "none")
+    assert found.parts == (options.PartOption(("b", "a"), (0, 1)), options.PartOption(("c",), (3,)))
+    assert found.racks == ("x.toml", "none")
+
+
+@pytest.mark.parametrize(
+    ("presets", "told"),
+    [
+        (("a:1-2", "b"), "'b' has no output channels"),
+        (("a:1-2", "b:2-3"), "a:1-2 and b:2-3 share output channel 2"),
+        (("a:4", "b:4"), "share output channel 4"),
+        (("a:1-2", "a:1-2"), "share output channel 1"),
+        (("a:0",), "up to 64"),
+        (("a:0-1",), "up to 64"),
+        (("a:65",), "up to 64"),
+        (("a:1-3",), "two neighbouring output channels"),
+        (("a:2-1",), "two neighbouring output channels"),
+        (("a:2-2",), "two neighbouring output channels"),
+        (("a:",), "is no output channels"),
+        (("a:left",), "is no output channels"),
+        (("a:-1",), "is no output channels"),
+        (("a:1-2-3",), "is no output channels"),
+        (("a:\u0661",), "is no output channels"),
+        ((":1-2",), "an empty name"),
+    ],
+)
+def test_channels_that_cannot_be_meant(presets: tuple[str, ...], told: str) -> None:
+    arguments = [part for preset in presets for part in ("-p", preset)]
+    with pytest.raises(click.BadParameter, match=told):
+        CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
 
 
 def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +154,6 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         "delay": ("25ms", 0.025),
         "blocksize": ("256", 256),
         "rate": ("48k", 48000),
-        "rack": ("rack.toml", "rack.toml"),
         "midi": ("nano", "nano"),
         "mapping": ("map.toml", "map.toml"),
         "model": ("m.safetensors", "m.safetensors"),
@@ -134,8 +166,9 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
         "lockstep": ("50ms", 0.05),
     }
     arguments = [part for name, (text, _) in given.items() for part in (f"--{name}", text)]
-    found = parsed(monkeypatch, *arguments, "--no-midi", "--json", "--overwrite")
+    found = parsed(monkeypatch, *arguments, "--rack", "rack.toml", "--no-midi", "--json", "--overwrite")
     assert {name: getattr(found, name) for name in given} == {name: value for name, (_, value) in given.items()}
+    assert found.racks == ("rack.toml",)
     assert found.no_midi
     assert found.as_json
     assert found.overwrite

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from qsep_live.engine.mix import MODES, Mode
 from qsep_live.engine.render import RenderSettings, render
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.strip import Strip
 
 TIMES = StreamTimes(0.0, 0.0, 0.0)
 
@@ -55,11 +56,15 @@ def board() -> Iterator[Board]:
     made.close()
 
 
-def open_core(board: Board, rate: int, delay: float, lockstep: int = 0) -> AudioCore:
+def open_core(
+    board: Board, rate: int, delay: float, lockstep: int = 0, strips: Sequence[Strip] | None = None
+) -> AudioCore:
     field = GainField()
     patience = np.inf if lockstep else 1.0
-    signal = SignalPath(plan_delay(delay, rate), 2, field, patience=patience, position=board.ring.written)
-    core = AudioCore(board, signal, field, 1, 2, lockstep=lockstep)
+    signal = SignalPath(
+        plan_delay(delay, rate), 2, field, patience=patience, position=board.ring.written, presets=len(strips or [1])
+    )
+    core = AudioCore(board, signal, field, 1, 2, strips=strips, lockstep=lockstep)
     plan = signal.plan
     board.stream.publish(
         epoch=1, rate=rate, start=signal.position, lockstep=lockstep, delay=plan.samples, window=plan.grid.synthesis
@@ -110,6 +115,47 @@ def test_in_lockstep_live_is_the_offline_render(
     late = round(delay * rate)
     np.testing.assert_allclose(heard[late:], expected[: len(sound) - late], atol=1e-5)
     assert np.abs(heard).max() > 0.1
+
+
+class Two:
+    """`Wiener` for each of several latents."""
+
+    channels = 1
+
+    def __call__(self, shown: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return np.stack([Wiener(1)(shown, latent) for latent in z])
+
+
+def test_presets_at_once_are_each_the_render_of_its_own(board: Board) -> None:
+    """Over the same shared memory as in a session: two latents, one mask step, four channels."""
+    rate, delay, step = 44_100, 0.06, 3000
+    board.control.publish(z0=0.5, z32=20.0)
+    strips = [Strip(2, limiter=Limiter(rate), outputs=places) for places in ((2, 3), (0,))]
+    core = open_core(board, rate, delay, step, strips)
+    loop = MaskLoop(board, Two(), presets=2)
+    sound = noise(30_000)
+    heard = np.zeros((len(sound), 4), np.float32)
+    for start in range(0, len(sound), 500):
+        # The mask that the block before waited for would be one block late otherwise.
+        loop.step()
+        core.process(sound[start : start + 500], heard[start : start + 500], TIMES)
+    late = round(delay * rate)
+    for places, level in (((2, 3), 0.5), ((0,), 20.0)):
+        z = np.zeros(32, np.float32)
+        z[0] = level
+        settings = RenderSettings(z, delay=delay, period=step / rate)
+        alone = np.concatenate(list(render([sound], rate, 2, Wiener(1), settings)))[: len(sound) - late]
+        alone = alone if len(places) == 2 else alone.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(heard[late:, places], alone, atol=1e-5)
+        assert np.abs(alone).max() > 0.05
+    assert not heard[:, 1].any()
+
+
+def test_a_core_that_waits_for_a_mask_ends_when_told(board: Board) -> None:
+    core = open_core(board, 44_100, 0.06, 500)
+    threading.Timer(0.2, board.control.publish, kwargs={"stop": 1.0}).start()
+    heard = play(core, noise(4000), 250)
+    assert len(heard) == 4000
 
 
 def test_what_happened_is_on_the_board(board: Board) -> None:
@@ -208,8 +254,7 @@ def test_nothing_passes_full_scale(board: Board, name: str, mode: Mode, wet: flo
     quiet = 0.05 * noise(12_000)
     heard = {}
     for ceiling in (1e9, 1.0):
-        core = open_core(board, 8000, 0.05)
-        core._limiter = Limiter(8000, ceiling)
+        core = open_core(board, 8000, 0.05, strips=[Strip(2, limiter=Limiter(8000, ceiling))])
         core._field.publish(GainFrames(1 << 40, 0.0, 93.0, np.full((2, BINS), 0.5, np.float32)))
         heard[ceiling] = play(core, np.concatenate([quiet, bad, quiet]), 250)
         board.audio.refresh()
@@ -223,9 +268,8 @@ def test_nothing_passes_full_scale(board: Board, name: str, mode: Mode, wet: flo
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -3e38, 50.0])
 def test_nor_does_what_a_rack_makes(board: Board, bad: float) -> None:
-    core = open_core(board, 8000, 0.05)
-    core._rack = Overloading(bad)  # type: ignore[assignment]
-    heard = play(core, noise(8000), 250)
+    strip = Strip(2, Overloading(bad), limiter=Limiter(8000))  # type: ignore[arg-type]
+    heard = play(open_core(board, 8000, 0.05, strips=[strip]), noise(8000), 250)
     assert np.isfinite(heard).all()
     assert np.abs(heard).max() <= 1.0
     board.audio.refresh()

@@ -52,7 +52,7 @@ def record(fields: tuple[str, ...] = ("a", "b", "c")) -> tuple[Record, Record]:
 
 def mailbox() -> tuple[Mailbox, Mailbox]:
     gains = np.zeros((SLOTS, FRAMES, BINS), np.float32)
-    stamps, generation = np.zeros((SLOTS, 5)), np.zeros(1, np.int64)
+    stamps, generation = np.zeros((SLOTS, 6)), np.zeros(1, np.int64)
     return Mailbox(gains, stamps, generation), Mailbox(gains, stamps, generation)
 
 

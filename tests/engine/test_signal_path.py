@@ -53,6 +53,20 @@ def run(
     return np.concatenate(targets), np.concatenate(drys)
 
 
+def test_several_presets_are_each_as_if_alone() -> None:
+    plan = plan_delay(0.04, 48_000)
+    sound = noise(6000)
+    gains = [np.linspace(0, 1, BINS, dtype=np.float32), np.float32(0.3), np.random.default_rng(1).random(BINS)]
+    alone = [run(SignalPath(plan, 2, field_of(constant(gain))), sound) for gain in gains]
+    together = GainFrames(FOREVER, -1e9, 2e9, np.hstack([constant(gain).gains for gain in gains]))
+    signal = SignalPath(plan, 2, field_of(together), presets=3)
+    target, dry = run(signal, sound)
+    np.testing.assert_array_equal(dry, alone[0][1])
+    for index, (wanted, _) in enumerate(alone):
+        np.testing.assert_allclose(target[:, 2 * index : 2 * index + 2], wanted, atol=1e-6)
+    assert signal.counts.frames == len(sound) // plan.grid.hop
+
+
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_gain_one_is_the_delayed_input_and_the_declared_delay_is_the_true_one(plan) -> None:
     sound = noise(plan.samples + 3 * plan.grid.analysis)

@@ -205,13 +205,13 @@ class Cable:
     recorded is the delay of everything between.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, heard: int = 2) -> None:
         jack = pytest.importorskip("jack", reason="the JACK-Client package is not installed")
         self._client = jack.Client("cable", servername=server, no_start_server=True)
         self._outs = [self._client.outports.register(f"out_{n}") for n in (1, 2)]
-        self._ins = [self._client.inports.register(f"in_{n}") for n in (1, 2)]
+        self._ins = [self._client.inports.register(f"in_{n + 1}") for n in range(heard)]
         self._sound = np.zeros((0, 2), np.float32)
-        self._heard = np.zeros((0, 2), np.float32)
+        self._heard = np.zeros((0, heard), np.float32)
         self._place = -1
         self._done = threading.Event()
         self._freewheel: queue.Queue[bool] = queue.Queue()
@@ -226,11 +226,12 @@ class Cable:
                 port.get_array()[:] = 0.0
             return
         stop = min(place + frames, len(self._sound))
-        for channel in (0, 1):
-            out = self._outs[channel].get_array()
+        for channel, port in enumerate(self._outs):
+            out = port.get_array()
             out[:] = 0.0
             out[: stop - place] = self._sound[place:stop, channel]
-            self._heard[place:stop, channel] = self._ins[channel].get_array()[: stop - place]
+        for channel, port in enumerate(self._ins):
+            self._heard[place:stop, channel] = port.get_array()[: stop - place]
         self._place = stop
         if stop == len(self._sound):
             self._done.set()
@@ -240,7 +241,7 @@ class Cable:
         jack = self._client
         theirs_in = jack.get_ports(f"{client}:in", is_input=True)
         theirs_out = jack.get_ports(f"{client}:out", is_output=True)
-        assert len(theirs_in) == len(theirs_out) == 2, (theirs_in, theirs_out)
+        assert (len(theirs_in), len(theirs_out)) == (2, len(self._ins)), (theirs_in, theirs_out)
         for port in [*theirs_in, *theirs_out]:
             for other in jack.get_all_connections(port):
                 jack.disconnect(*((other, port) if port.is_input else (port, other)))
@@ -250,8 +251,8 @@ class Cable:
             jack.connect(port, mine)
 
     def play(self, sound: NDArray[np.float32], freewheel: bool = False, timeout: float = 120.0) -> NDArray[np.float32]:
-        """Send ``sound`` (n, 2) through; what came back meanwhile, (n, 2)."""
-        self._sound, self._heard = sound, np.zeros_like(sound)
+        """Send ``sound`` (n, 2) through; what came back meanwhile, (n, heard)."""
+        self._sound, self._heard = sound, np.zeros((len(sound), len(self._ins)), np.float32)
         self._done.clear()
         if freewheel:
             self._set_freewheel(True)
@@ -283,12 +284,12 @@ class Cable:
 
 
 @pytest.fixture
-def listener() -> Iterator[Callable[[str], Cable]]:
+def listener() -> Iterator[Callable[..., Cable]]:
     """Put a client at a server: ``listener(jack.name)``."""
     made: list[Cable] = []
 
-    def connect(server: str) -> Cable:
-        made.append(Cable(server))
+    def connect(server: str, heard: int = 2) -> Cable:
+        made.append(Cable(server, heard))
         return made[-1]
 
     yield connect
@@ -297,7 +298,7 @@ def listener() -> Iterator[Callable[[str], Cable]]:
 
 
 @pytest.fixture
-def cable(jack: Any, listener: Callable[[str], Cable]) -> Cable:
+def cable(jack: Any, listener: Callable[..., Cable]) -> Cable:
     return listener(jack.name)
 
 

@@ -69,6 +69,22 @@ def test_it_agrees_with_the_separator(random_model: Model, heard: Sound, backend
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_several_latents_give_the_mask_of_each(random_model: Model, heard: Sound, backend: str) -> None:
+    magnitude, z = heard
+    several = np.stack([z, -2.0 * z, np.roll(z, 5)])
+    network = open_backend(random_model, "cpu", backend, latents=3)
+    network.warm_up()
+    masks = network(magnitude, several)
+    assert (masks.shape, masks.dtype) == ((3, BINS, FRAMES), np.float32)
+    for mask, latent in zip(masks, several, strict=True):
+        wanted = reference(random_model.separator, (magnitude, latent))
+        np.testing.assert_allclose(mask, wanted, rtol=0.0, atol=TOLERANCE)
+    assert np.abs(masks[0] - masks[1]).max() > 100 * TOLERANCE
+    with pytest.raises(ValueError, match=r"must be .* \(3, 32\)"):
+        network(magnitude, z)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_same_input_gives_the_same_mask(random_model: Model, heard: Sound, backend: str) -> None:
     network = open_backend(random_model, "cpu", backend)
     network.warm_up()
