@@ -144,7 +144,10 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "latent": (int,),
         "input_power": (float, int),
         "squeeze": (int,),
+        "depth": (int,),
     }
+    # Checkpoints from before there was a depth do not say it.
+    config = {"depth": 1, **config}
     _require_kinds(config, kinds, "PatchUNet's")
     widths, patch, channels, latent = config["widths"], config["patch"], config["channels"], config["latent"]
     if channels not in (1, 2):
@@ -165,7 +168,9 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     last = len(widths) - 1
     for level, width in enumerate(widths):
         narrow = max(8, (rows >> level) // config["squeeze"])
-        for name in (f"encoder.{level}", f"decoder.{last - level}"):
+        more = range(config["depth"] - 1 if level else 0)
+        decoders = [f"decoder.{last - level}", *(f"decoder_more.{last - level}.{k}" for k in more)]
+        for name in (f"encoder.{level}", *(f"encoder_more.{level}.{k}" for k in more), *decoders):
             shapes |= {
                 f"{name}.conv.weight": (width, width, 3, 3),
                 f"{name}.norm.weight": (width,),
@@ -175,8 +180,10 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
                 f"{name}.spread.weight": (rows >> level, narrow),
                 f"{name}.spread.bias": (rows >> level,),
             }
-        film = f"decoder.{last - level}.film"
-        shapes |= {f"{film}.weight": (2 * width, latent), f"{film}.bias": (2 * width,)}
+            if "_more" in name:
+                shapes[f"{name}.gain"] = (width, 1, 1)
+        for name in decoders:
+            shapes |= {f"{name}.film.weight": (2 * width, latent), f"{name}.film.bias": (2 * width,)}
     for level, (fine, coarse) in enumerate(itertools.pairwise(widths)):
         up = f"up.{last - 1 - level}"
         shapes |= {f"down.{level}.weight": (coarse, fine, 2, 2), f"down.{level}.bias": (coarse,)}

@@ -44,11 +44,14 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
     magnitude = op.parameter([config["channels"], BINS, FRAMES], np.float32, "magnitude")
     z = op.parameter([latents, config["latent"]], np.float32, "z")
     last = len(config["widths"]) - 1
+    more = range(config.get("depth", 1) - 1)
 
     x = _stem(magnitude, weights, config)
     skips = []
     for level in range(last + 1):
         x = _block(x, weights, f"encoder.{level}")
+        for k in more if level else ():
+            x = _block(x, weights, f"encoder_more.{level}.{k}")
         if level < last:
             skips.append(x)
             x = conv(x, weights[f"down.{level}.weight"], (2, 2), (0, 0), (0, 0))
@@ -59,6 +62,8 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
             x = op.convolution_backprop_data(x, kernel, [2, 2], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
             x = op.add(op.add(x, per_channel(weights[f"up.{level - 1}.bias"])), skips.pop())
         x = _block(x, weights, f"decoder.{level}", z)
+        for k in more if level < last else ():
+            x = _block(x, weights, f"decoder_more.{level}.{k}", z)
     x = conv(x, weights["head.weight"], (1, 1), (1, 1), (1, 1))
     x = op.sigmoid(op.add(x, per_channel(weights["head.bias"])))
     return ov.Model([_unfolded(x, latents, *config["patch"])], [magnitude, z])
@@ -91,7 +96,7 @@ def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
 
 
 def _block(x: Any, weights: Mapping[str, Array], name: str, z: Any = None) -> Any:
-    """x + TDF(act(FiLM(norm(conv(x)), z))); without z there is no FiLM."""
+    """x + gain·TDF(act(FiLM(norm(conv(x)), z))); without z there is no FiLM, where no gain is named it is 1."""
     _, op = import_openvino()
     y = op.mvn(conv(x, weights[f"{name}.conv.weight"], (1, 1), (1, 1), (1, 1)), [1, 2, 3], True, EPSILON, "INSIDE_SQRT")
     gain, bias = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
@@ -104,6 +109,8 @@ def _block(x: Any, weights: Mapping[str, Array], name: str, z: Any = None) -> An
     dense = leaky(op.add(dense, constant(weights[f"{name}.dense.bias"][None, None, :, None])))
     spread = op.matmul(constant(weights[f"{name}.spread.weight"][None, None]), dense, False, False)
     spread = op.add(spread, constant(weights[f"{name}.spread.bias"][None, None, :, None]))
+    if (factor := weights.get(f"{name}.gain")) is not None:
+        return op.add(x, op.multiply(op.add(y, spread), constant(factor[None])))
     return op.add(op.add(x, y), spread)
 
 

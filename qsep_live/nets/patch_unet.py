@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,9 @@ FLOOR = 1e-5
 """Added to magnitudes before the power; silence stays finite."""
 LEVEL_FLOOR = 1e-3
 """Added to the level that a window is divided by."""
+GAIN = 0.1
+"""What a level's later blocks are multiplied by at first (Bachlechner et al. 2020: 0): so little that they may join a
+network that was trained without them."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class PatchUNetConfig:
         Exponent on the input magnitudes.
     squeeze
         How much narrower than the axis itself the dense layer over frequency is.
+    depth
+        Blocks at each level, on either side, but at the finest, which has one: it has the most positions.
     """
 
     widths: tuple[int, ...] = (48, 96, 160, 224)
@@ -58,6 +64,7 @@ class PatchUNetConfig:
     latent: int = 32
     input_power: float = 0.5
     squeeze: int = 4
+    depth: int = 1
 
 
 class PatchUNet(nn.Module):
@@ -81,6 +88,13 @@ class PatchUNet(nn.Module):
         self.decoder = nn.ModuleList(
             _Block(width, size, config.squeeze, config.latent) for width, size in reversed(sizes)
         )
+        # Apart from the first ones, so that a network that was trained with fewer of them can go on with more.
+        counts = [0, *[config.depth - 1] * (len(widths) - 1)]
+        more = list(zip(sizes, counts, strict=True))
+        self.encoder_more = nn.ModuleList(_blocks(size, count, config.squeeze) for size, count in more)
+        self.decoder_more = nn.ModuleList(
+            _blocks(size, count, config.squeeze, config.latent) for size, count in reversed(more)
+        )
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps))
@@ -94,16 +108,20 @@ class PatchUNet(nn.Module):
         x = x * self.scale + self.shift
         x = functional.leaky_relu(self.stem(_fold(x, bins, frames)) + self.place, SLOPE)
         skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
+        for level, (block, more) in enumerate(zip(self.encoder, self.encoder_more, strict=True)):
             x = block(x)
+            for each in cast(nn.ModuleList, more):
+                x = each(x)
             if level < len(self.down):
                 skips.append(x)
                 x = self.down[level](x)
         x = latents_apart(x, z)
-        for level, block in enumerate(self.decoder):
+        for level, (block, more) in enumerate(zip(self.decoder, self.decoder_more, strict=True)):
             if level:
                 x = self.up[level - 1](x) + latents_apart(skips.pop(), z)
             x = block(x, z)
+            for each in cast(nn.ModuleList, more):
+                x = each(x, z)
         return torch.sigmoid(_unfold(self.head(x), bins, frames))
 
 
@@ -121,11 +139,16 @@ def _unfold(x: Tensor, bins: int, frames: int) -> Tensor:
     return x.reshape(batch, 1, rows * bins, columns * frames)
 
 
-class _Block(nn.Module):
-    """x + TDF(act(FiLM(norm(conv(x)), z))); without a latent there is no FiLM."""
+def _blocks(size: tuple[int, int], count: int, squeeze: int, latent: int = 0) -> nn.ModuleList:
+    return nn.ModuleList(_Block(*size, squeeze, latent, GAIN) for _ in range(count))
 
-    def __init__(self, width: int, rows: int, squeeze: int, latent: int = 0) -> None:
+
+class _Block(nn.Module):
+    """x + gain·TDF(act(FiLM(norm(conv(x)), z))); without a latent there is no FiLM, without a gain it is 1."""
+
+    def __init__(self, width: int, rows: int, squeeze: int, latent: int = 0, gain: float | None = None) -> None:
         super().__init__()
+        self.gain = None if gain is None else nn.Parameter(torch.full((width, 1, 1), gain))
         self.conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(1, width, EPSILON)
         self.film = nn.Linear(latent, 2 * width) if latent else None
@@ -145,7 +168,8 @@ class _Block(nn.Module):
             y = torch.addcmul(shift, y, 1.0 + scale)
         y = functional.leaky_relu(y, SLOPE)
         dense = functional.leaky_relu(_dense(y, self.dense), SLOPE)
-        return x + (y + _dense(dense, self.spread))
+        y = y + _dense(dense, self.spread)
+        return x + y if self.gain is None else torch.addcmul(x, y, self.gain.to(y.dtype))
 
 
 def _dense(x: Tensor, layer: nn.Linear) -> Tensor:

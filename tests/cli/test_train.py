@@ -122,6 +122,38 @@ def test_a_warm_start_begins_with_the_weights_given(qsep: Callable[..., Any], st
     told.fails(2, "second holds a run with other settings: warm_start is")
 
 
+def test_a_warm_start_may_have_fewer_blocks(qsep: Callable[..., Any], stems: Path, work: Path) -> None:
+    from qsep_live.nets.model import load_model
+
+    small = (
+        "train_query=true mixing.anchors=0 separator.widths=4,4 query_net.channels=2,2,2,2,2,2 query_net.gru_units=4"
+    )
+    sets = [word for each in small.split() for word in ("--set", each)]
+    command = [
+        "train",
+        "--stems",
+        stems,
+        "--recipe",
+        "shipped",
+        "--steps",
+        1,
+        "--threads",
+        1,
+        "--latent-segments",
+        1,
+        *sets,
+    ]
+    assert qsep(*command, "-o", "first").code == 0
+    first = work / "first" / "model.safetensors"
+    told = qsep(*command, "-o", "deeper", "--warm-start", first, "--lr", 1e-30, "--set", "separator.depth=2")
+    assert told.code == 0, told.err
+    assert "fresh weights" not in told.out
+    one, other = (load_model(work / run / "model.safetensors").separator.state_dict() for run in ("first", "deeper"))
+    assert set(one) < set(other)
+    for name, value in one.items():
+        assert value.equal(other[name]), name
+
+
 def test_a_loss_that_is_no_number_is_one_line(qsep: Callable[..., Any], stems: Path, work: Path) -> None:
     told = qsep("train", "--stems", stems, "-o", "run", "--steps", 9, *QUICK, "--set", "losses.kl=inf")
     assert told.code == 1

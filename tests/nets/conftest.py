@@ -21,6 +21,7 @@ CONFIGS = {"paper": SeparatorConfig(WIDTHS), "shipped": SHIPPED, "shallow": Sepa
 PATCHES = {
     "patches of the middle": PatchUNetConfig((6, 8), (2, 8), 1, input_power=0.3, squeeze=64),
     "patches of both": PatchUNetConfig((8, 12, 16, 20), channels=2),
+    "patches, deeper": PatchUNetConfig((6, 8, 10), channels=2, depth=3),
 }
 
 

@@ -135,6 +135,7 @@ def test_the_shapes_that_are_required_are_the_separator_s(config: SeparatorConfi
         PatchUNetConfig(channels=2),
         PatchUNetConfig((3, 4, 5), (8, 2), squeeze=64),
         PatchUNetConfig((5,), latent=7),
+        PatchUNetConfig((4, 5, 6), depth=3),
     ],
 )
 def test_the_shapes_that_are_required_are_the_patch_unet_s(config: PatchUNetConfig, model: Model) -> None:
@@ -303,6 +304,9 @@ def test_hyperparameters_that_do_not_fit(
         {"channels": "patch-unet"},
         {"squeeze": 2},
         {"squeeze": 0},
+        {"depth": 2},
+        {"depth": 0},
+        {"depth": 1.0},
         {"latent": 16},
         {"input_power": "0.5"},
         {"unknown": 1},
@@ -317,6 +321,18 @@ def test_hyperparameters_that_do_not_fit_a_patch_unet(
     read(forge(path, config, tensors))
     config["separator"] |= change
     refused(read, forge(path, config, tensors))
+
+
+def test_a_patch_unet_that_does_not_say_its_depth_has_one_block_a_level(
+    read: Callable[[Path], Any], model: Model, tmp_path: Path
+) -> None:
+    path = tmp_path / "older.safetensors"
+    config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), channels=2)), model.query_net))
+    del config["separator"]["depth"]
+    read(forge(path, config, tensors))
+    separator = load_model(path).separator
+    assert isinstance(separator, PatchUNet)
+    assert separator.config.depth == 1
 
 
 def test_the_rest_of_the_header(read: Callable[[Path], Any], model: Model, tmp_path: Path) -> None:

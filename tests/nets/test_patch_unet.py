@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,24 @@ def test_several_latents_of_one_window_are_as_each_alone(channels: int) -> None:
     z = torch.randn(2 * 3, 32, generator=torch.Generator().manual_seed(2))
     alone = torch.cat([made(magnitude[i // 3 : i // 3 + 1], z[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(made(magnitude, z), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_later_blocks_join_a_trained_network_almost_unheard() -> None:
+    made, (magnitude, z) = network(2), sound(2)
+    deeper = PatchUNet(replace(SMALL[2], depth=3)).eval().requires_grad_(False)
+    missing, unexpected = deeper.load_state_dict(made.state_dict(), strict=False)
+    assert not unexpected
+    assert missing
+    assert all("_more." in name for name in missing)
+    mask = made(magnitude, z)
+    assert 0.0 < float((deeper(magnitude, z) - mask).abs().mean()) < 0.1 * float(mask.std())
+    for name, parameter in deeper.named_parameters():
+        if name.endswith("gain"):
+            parameter.zero_()
+    torch.testing.assert_close(deeper(magnitude, z), mask)
+
+
+def test_the_finest_level_has_one_block() -> None:
+    names = [name for name, _ in PatchUNet(replace(SMALL[2], depth=2)).named_parameters()]
+    assert {name.partition("_more.")[2][0] for name in names if name.startswith("encoder_more")} == {"1", "2"}
+    assert {name.partition("_more.")[2][0] for name in names if name.startswith("decoder_more")} == {"0", "1"}
