@@ -43,14 +43,22 @@ def bench() -> None:
 @_model
 @click.option("--threads", type=click.IntRange(1, 1024), multiple=True, default=(1, 2), show_default=True)
 @click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Windows for each row.")
+@click.option(
+    "--presets",
+    type=click.IntRange(1, 8),
+    multiple=True,
+    default=(1,),
+    show_default=True,
+    help="Presets at once; repeat it to compare.",
+)
 @options.json_option
-def mask(model: str | None, threads: tuple[int, ...], repeats: int, as_json: bool) -> None:
-    """Time and memory of a mask, for each backend and number of threads."""
+def mask(model: str | None, threads: tuple[int, ...], repeats: int, presets: tuple[int, ...], as_json: bool) -> None:
+    """Time, memory and share of the machine's ceiling of a mask, for each backend and number of threads."""
     from qsep_live.evaluation.bench_mask import mask_bench, mask_table
 
-    rows = mask_bench(choices.choose_model(model).path, threads, repeats)
+    rows = mask_bench(choices.choose_model(model).path, threads, repeats, presets)
     if as_json:
-        _tell_json("mask", (asdict(row) for row in rows))
+        _tell_json("mask", ({**asdict(row), "share": row.share} for row in rows))
     else:
         click.echo(mask_table(rows))
 

@@ -155,7 +155,7 @@ def network(machine: Machine, _model: str | None, device: str, threads: int) -> 
     if machine.model is None:
         return
     try:
-        backend = open_backend(machine.model.path, device, threads=threads)
+        backend = open_backend(machine.model.path, device, threads=threads, exact=False)
         step = time_steps(backend)
     except QsepError as error:
         yield Finding("network", "fail", str(error), "nothing can be separated: choose another --device or --model")

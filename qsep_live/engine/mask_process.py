@@ -38,6 +38,8 @@ class MaskSettings:
         Frames ahead that the network was trained for, or fewer.
     presets
         How many it is asked for at once.
+    exact
+        float32 throughout, for the samples that files get; else as fast as the machine can.
     """
 
     model: Path
@@ -47,6 +49,7 @@ class MaskSettings:
     period: float = 0.0
     ahead: int = 0
     presets: int = 1
+    exact: bool = False
 
 
 def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None:
@@ -60,8 +63,9 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
     from qsep_live.nets.inference import open_backend
 
     backend = open_backend(
-        settings.model, settings.device, settings.backend, settings.threads, latents=settings.presets
-    )
+        settings.model, settings.device, settings.backend, settings.threads,
+        latents=settings.presets, exact=settings.exact,
+    )  # fmt: skip
     seconds = _warm(backend, settings.presets)
     board = Board(board_name)
     board.mask.publish(ready=1.0, step_seconds=seconds)

@@ -272,8 +272,9 @@ class LiveSession:
     def _mask_arguments(self, _start: int) -> tuple[object, ...]:
         config = self.config
         return self._board.name, MaskSettings(
-            config.model, config.device, threads=config.threads, ahead=config.ahead, presets=len(config.parts)
-        )
+            config.model, config.device, threads=config.threads, ahead=config.ahead, presets=len(config.parts),
+            exact=config.lockstep > 0.0,
+        )  # fmt: skip
 
     def _audio_arguments(self, start: int) -> tuple[object, ...]:
         config = self.config

@@ -60,6 +60,7 @@ def open_backend(
     threads: int = 1,
     graph: bool = True,
     latents: int = 1,
+    exact: bool = True,
 ) -> Backend:
     """Make a model ready to run.
 
@@ -77,6 +78,9 @@ def open_backend(
         Record the network as a CUDA graph; off, it runs operation by operation.
     latents
         How many it is asked about the same window at once: what does not depend on them is done once.
+    exact
+        float32 throughout on the CPU. Else OpenVINO computes in bfloat16 where the CPU has instructions for it: about
+        half the time, and masks that differ by some thousandths.
 
     Raises
     ------
@@ -100,7 +104,7 @@ def open_backend(
         from qsep_live.nets.inference_weights import read_weights
 
         weights = read_weights(model) if isinstance(model, Path) else _weights_of(model)
-        return _openvino(weights, threads, latents, str(model) if isinstance(model, Path) else "the model")
+        return _openvino(weights, threads, latents, exact, str(model) if isinstance(model, Path) else "the model")
     from qsep_live.nets.inference_torch import TorchBackend
     from qsep_live.nets.model import load_model
 
@@ -117,7 +121,7 @@ def devices() -> tuple[str, ...]:
     return ("cpu", *(name for name, there in found.items() if there))
 
 
-def _openvino(weights: Weights, threads: int, latents: int, where: str) -> Backend:
+def _openvino(weights: Weights, threads: int, latents: int, exact: bool, where: str) -> Backend:
     from qsep_live.nets.inference_openvino import OpenVinoBackend
     from qsep_live.nets.inference_weights import reason, require_shapes, separator_shapes
 
@@ -126,7 +130,7 @@ def _openvino(weights: Weights, threads: int, latents: int, where: str) -> Backe
         require_shapes(tensors, separator_shapes(config))
     except ValueError as error:
         raise QsepError(f"{where}: weights and hyperparameters do not fit together ({reason(error)})") from None
-    return OpenVinoBackend(tensors, config, weights.fingerprint, threads, latents)
+    return OpenVinoBackend(tensors, config, weights.fingerprint, threads, latents, exact)
 
 
 def _weights_of(model: Model) -> Weights:

@@ -19,7 +19,11 @@ def test_each_backend_has_a_row(tmp_path: Path) -> None:
     separator = Separator(SeparatorConfig((4, 4), final_adain=False))
     path = tmp_path / "model.safetensors"
     save_model(Model(separator, QueryNet(QueryNetConfig((2,) * 6, gru_units=4))), path)
-    rows = [row for row in mask_bench(path, threads=(1,), repeats=3) if row.backend.endswith("cpu")]
+    every = mask_bench(path, threads=(1,), repeats=3, presets=(1, 2))
+    for row in every:
+        assert row.operations > 0.0
+        assert 0.0 < row.share < 1.5
+    rows = [row for row in every if row.backend.endswith("cpu") and row.presets == 1]
     wanted = ["openvino cpu", "torch cpu"] if find_spec("openvino") else ["torch cpu"]
     assert [row.backend for row in rows] == wanted
     for row in rows:
@@ -37,11 +41,15 @@ def test_factors_are_of_a_window_and_of_a_hop() -> None:
 
 
 def test_the_table_has_a_line_a_row() -> None:
-    rows = [Row("openvino cpu", 1, 0.045, 0.0561, 0.8, 160 << 20), Row("torch cpu", 2, 0.1, 0.2, 2.5, 300 << 20)]
+    one = Row("openvino cpu", 1, 0.045, 0.0561, 0.8, 160 << 20, 1, 1.35e9, 60e9)
+    two = Row("openvino cpu", 1, 0.072, 0.08, 0.8, 160 << 20, 2, 2e9, 60e9)
+    rows = [one, Row("torch cpu", 2, 0.1, 0.2, 2.5, 300 << 20), two]
     head, *lines = mask_table(rows).splitlines()
-    assert head.split() == ["backend", "threads", "median", "p90", "window", "hop", "start", "memory"]
-    assert [len(line) for line in lines] == [len(head)] * 2
-    assert " ".join(lines[0].split()) == "openvino cpu 1 45.0 ms 56.1 ms 0.015× 3.9× 0.80 s 160 MiB"
+    assert head.split()[:6] == ["backend", "threads", "presets", "median", "p90", "window"]
+    assert [len(line) for line in lines[:2]] == [len(head)] * 2
+    wanted = "openvino cpu 1 1 45.0 ms 56.1 ms 0.015× 3.9× 1.35 30.0 60.0 50 % 0.80 s 160 MiB"
+    assert " ".join(lines[0].split()) == wanted
+    assert lines[3:] == ["2 presets at once on openvino cpu, 1 thread: 80 % of one by one"]
 
 
 def test_a_missing_model_is_one_line(tmp_path: Path) -> None:

@@ -125,6 +125,21 @@ def test_another_shape_is_refused(random_model: Model, heard: Sound, sound: Soun
             network(magnitude, z)
 
 
+@needs_openvino
+def test_inexact_masks_are_near(random_model: Model, heard: Sound) -> None:
+    """In bfloat16 where the CPU has it; elsewhere the same bits, and the name says which."""
+    exact, fast = (open_backend(random_model, "cpu", "openvino", exact=exact) for exact in (True, False))
+    mask, near = exact(*heard), fast(*heard)
+    if fast.name == exact.name:
+        np.testing.assert_array_equal(near, mask)
+    else:
+        assert fast.name == "openvino cpu bf16"
+        assert 0.0 < np.sqrt(np.mean((near - mask) ** 2)) < HALF_TOLERANCE
+    assert near.min() >= 0.0
+    assert near.max() <= 1.0
+    assert fast(*heard).tobytes() == near.tobytes()
+
+
 def test_a_model_in_memory_stays_as_it_is(model: Model, sound: Sound) -> None:
     model.separator.requires_grad_(True)
     before = {name: value.clone() for name, value in model.separator.state_dict().items()}
