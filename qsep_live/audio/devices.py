@@ -16,13 +16,13 @@ from qsep_live.errors import QsepError, UsageError
 
 Kind = Literal["input", "output"]
 RATES = (44100, 48000, 88200, 96000)
-_JACK = "JACK Audio Connection Kit"
+JACK_API = "JACK Audio Connection Kit"
 #: Streams open in this process; PortAudio must not be restarted under them.
 open_streams: set[int] = set()
 
 
 class DeviceNotFoundError(UsageError):
-    """No device has the name, or several have. A device that was unplugged gives this until it is back."""
+    """No device has the name, or several have, or there is none: a device that was unplugged, until it is back."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,13 @@ def find_device(kind: Kind, name: str | None = None, devices: list[DeviceInfo] |
     Raises
     ------
     DeviceNotFoundError
-        Nothing matches, or several do; the message lists what there is.
-    QsepError
-        There is no such device at all.
+        Nothing matches, or several do, or there is none at all; the message lists what there is.
     """
     there = list_devices() if devices is None else devices
     usable = [device for device in there if device.channels(kind)]
     if not usable:
         file = "--input song.wav or --input demo" if kind == "input" else "--output vocals.wav"
-        raise QsepError(
+        raise DeviceNotFoundError(
             f"there is no audio {kind} device: connect an interface or start a JACK server,"
             f" or use a file instead: {file}"
         )
@@ -161,6 +159,17 @@ def find_device(kind: Kind, name: str | None = None, devices: list[DeviceInfo] |
     return matches[0]
 
 
+def same_clock(input: DeviceInfo, output: DeviceInfo) -> bool:
+    """Whether both are one interface, whose two sides cannot drift apart.
+
+    Windows lists the sides of one as two devices: ``Line In (Scarlett)`` and ``Speakers (Scarlett)``.
+    """
+    if input.hostapi != output.hostapi:
+        return False
+    card = input.name.partition("(")[2]
+    return input.index == output.index or (card != "" and card == output.name.partition("(")[2])
+
+
 def _matches(usable: list[DeviceInfo], name: str) -> list[DeviceInfo]:
     wanted = name.strip().casefold()
     if not wanted:
@@ -179,7 +188,7 @@ def _default_index(sd: Any, apis: list[Any], devices: list[Any], kind: str) -> i
     """The number of the default device, or -1 when there is none."""
     if sys.platform == "linux":
         for api in apis:
-            if api["name"] == _JACK and api[f"default_{kind}_device"] >= 0:
+            if api["name"] == JACK_API and api[f"default_{kind}_device"] >= 0:
                 return int(api[f"default_{kind}_device"])
     chosen = sd.default.device[0 if kind == "input" else 1]
     if isinstance(chosen, int) and chosen >= 0:

@@ -75,7 +75,7 @@ class FileSource:
             frames = self._reader.frames
         self.frames: int = round(frames * rate / self.source_rate)
         self.position = 0
-        self.underruns = 0
+        self.missed = 0
         self._fifo = FrameFifo(max(round(ahead * rate), 2 * _CHUNK), channels)
         self._error: str | None = None
         self._ended = False
@@ -122,7 +122,7 @@ class FileSource:
         got = self._fifo.read_into(block)
         self.position += got
         if got < len(block) and not ended:
-            self.underruns += 1
+            self.missed += len(block) - got
         return got
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """Sound through the interface: one callback that gets the input and fills the output.
 
-One PortAudio stream where input and output share a host API, two streams joined by a `ClockJoin` where they
-do not (or are told not to), or one side alone.
+One PortAudio stream for input and output, which must share a clock (`devices.same_clock`), or one side alone.
 
 Threading: the callback runs in PortAudio's thread. Everything else is for the thread that made the stream.
 
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from qsep_live.audio.devices import RATES, DeviceInfo, load_portaudio, open_streams
-from qsep_live.audio.fifo import Block, ClockJoin
+from qsep_live.audio.fifo import Block
 from qsep_live.errors import QsepError, UsageError
 
 
@@ -73,8 +72,6 @@ class DuplexStream:
         A side without a device has zero channels. An exception ends the stream and is kept in `error`.
     latency : "low", "high" or float
         What to ask PortAudio for, in words or seconds.
-    split : bool, optional
-        Two streams joined by a FIFO, or one. By default two only where the host APIs differ.
 
     Attributes
     ----------
@@ -84,8 +81,6 @@ class DuplexStream:
         The newest callback's.
     callbacks, xruns : int
         Counted since the start.
-    join : ClockJoin or None
-        The FIFO between two streams, with its counts.
     error : BaseException or None
         What the callback raised.
 
@@ -104,7 +99,6 @@ class DuplexStream:
         channels: int | tuple[int, int],
         callback: Callback,
         latency: str | float = "low",
-        split: bool | None = None,
     ) -> None:
         if input is None and output is None:
             raise UsageError("a stream needs an input or an output device")
@@ -120,51 +114,29 @@ class DuplexStream:
         self.times = StreamTimes()
         self.callbacks = self.xruns = 0
         self.error: BaseException | None = None
-        self.join: ClockJoin | None = None
         self._scratch = (np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32))
         self._grow(max(blocksize, 2048))
-        self._input_flags: Any = None
-        self._device_in = 0.0
-        self._joined = np.zeros((0, 0), np.float32)
-        self._beat = self._input_beat = 0.0
-        self._streams: list[Any] = []
+        self._beat = 0.0
         common = {"samplerate": self.rate, "blocksize": blocksize, "dtype": "float32", "latency": latency}
         names = " and ".join(dict.fromkeys(repr(device.name) for device in (input, output) if device))
         sd = self._sd
         try:
-            if input and output and not (split if split is not None else input.hostapi != output.hostapi):
-                self._streams = [
-                    sd.Stream(
-                        device=(input.index, output.index),
-                        channels=self._device_channels,
-                        callback=self._on_both,
-                        **common,
-                    )
-                ]
-            else:
-                if input and output:
-                    self.join = ClockJoin(self._device_channels[0], self.rate, 2 * blocksize)
-                if input:
-                    self._streams.append(
-                        sd.InputStream(
-                            device=input.index,
-                            channels=self._device_channels[0],
-                            callback=self._on_joined_input if output else self._on_input,
-                            **common,
-                        )
-                    )
-                if output:
-                    self._streams.append(
-                        sd.OutputStream(
-                            device=output.index,
-                            channels=self._device_channels[1],
-                            callback=self._on_joined_output if input else self._on_output,
-                            **common,
-                        )
-                    )
+            if input and output:
+                self._stream: Any = sd.Stream(
+                    device=(input.index, output.index),
+                    channels=self._device_channels,
+                    callback=self._on_both,
+                    **common,
+                )
+            elif input:
+                self._stream = sd.InputStream(
+                    device=input.index, channels=self._device_channels[0], callback=self._on_input, **common
+                )
+            elif output:
+                self._stream = sd.OutputStream(
+                    device=output.index, channels=self._device_channels[1], callback=self._on_output, **common
+                )
         except (sd.PortAudioError, ValueError) as error:
-            for stream in self._streams:
-                stream.close()
             raise QsepError(f"the audio device {names} cannot be opened at {self.rate} Hz: {_why(error)}") from error
         self._names = names
         open_streams.add(id(self))
@@ -177,10 +149,9 @@ class DuplexStream:
         QsepError
             The device does not start.
         """
-        self._beat = self._input_beat = time.perf_counter()
+        self._beat = time.perf_counter()
         try:
-            for stream in self._streams:
-                stream.start()
+            self._stream.start()
         except self._sd.PortAudioError as error:
             raise QsepError(f"the audio device {self._names} does not start: {_why(error)}") from error
 
@@ -197,22 +168,20 @@ class DuplexStream:
             return True
         if self.error is None and self._beat and not self.alive():
             return False
-        for stream in self._streams:
-            stream.abort()
-            stream.close()
+        self._stream.abort()
+        self._stream.close()
         open_streams.discard(id(self))
         return True
 
     @property
     def active(self) -> bool:
         """PortAudio's word that the stream runs. Some servers die without its noticing: see `alive`."""
-        return all(bool(stream.active) for stream in self._streams)
+        return bool(self._stream.active)
 
     @property
     def last_callback_age(self) -> float:
-        """Seconds since the callback last ran, or since the start; of two split sides, the later one's."""
-        beat = self._beat if self.join is None else min(self._beat, self._input_beat)
-        return time.perf_counter() - beat if beat else 0.0
+        """Seconds since the callback last ran, or since the start."""
+        return time.perf_counter() - self._beat if self._beat else 0.0
 
     def alive(self, patience: float = 1.0) -> bool:
         """Whether sound is running: the stream is active and called back within ``patience`` seconds."""
@@ -231,7 +200,7 @@ class DuplexStream:
     def _estimate(self, side: int) -> float:
         if not self.channels[side]:
             return 0.0
-        value = self._streams[0].latency if len(self._streams) == 1 else self._streams[side].latency
+        value = self._stream.latency
         return float(value[side] if isinstance(value, tuple) else value)
 
     def _on_both(self, indata: Block, outdata: Block, frames: int, clock: Any, flags: Any) -> None:
@@ -247,30 +216,10 @@ class DuplexStream:
         self.times.output_latency = _span(clock.currentTime, clock.outputBufferDacTime)
         self._run(self._scratch[0][:frames, :0], outdata, frames, flags)
 
-    def _on_joined_input(self, indata: Block, _frames: int, clock: Any, flags: Any) -> None:
-        assert self.join is not None
-        self._input_beat = time.perf_counter()
-        self._device_in = _span(clock.inputBufferAdcTime, clock.currentTime)
-        self.join.write(indata)
-        if flags:
-            self._input_flags = flags
-
-    def _on_joined_output(self, outdata: Block, frames: int, clock: Any, flags: Any) -> None:
-        assert self.join is not None
-        if frames > len(self._joined):
-            self._joined = np.zeros((2 * frames, self._device_channels[0]), np.float32)
-        indata = self._joined[:frames]
-        delay = self.join.fill / self.rate
-        self.join.read_into(indata)
-        self.times.input_latency = self._device_in + delay
-        self.times.output_latency = _span(clock.currentTime, clock.outputBufferDacTime)
-        late, self._input_flags = self._input_flags, None
-        self._run(indata, outdata, frames, flags, late)
-
-    def _run(self, indata: Block, outdata: Block, frames: int, flags: Any, late: Any = None) -> None:
+    def _run(self, indata: Block, outdata: Block, frames: int, flags: Any) -> None:
         times = self.times
-        times.input_overflow = flags.input_overflow or bool(late and late.input_overflow)
-        times.input_underflow = flags.input_underflow or bool(late and late.input_underflow)
+        times.input_overflow = flags.input_overflow
+        times.input_underflow = flags.input_underflow
         times.output_underflow = flags.output_underflow
         times.output_overflow = flags.output_overflow
         self.callbacks += 1

@@ -72,8 +72,13 @@ class _Main(LazyGroup):
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@click.option("-i", "--input", metavar="NAME", help="Device (or part of its name), sound file, demo, or compose:NAME.")
-@click.option("-o", "--output", metavar="NAME", help="Device (or part of its name), or sound file.")
+@click.option(
+    "-i",
+    "--input",
+    metavar="NAME",
+    help="Device (or part of its name, or jack:SERVER), sound file, demo, or compose:NAME.",
+)
+@click.option("-o", "--output", metavar="NAME", help="Device (or part of its name, or jack:SERVER), or sound file.")
 @options.parts_option
 @options.mix_options
 @options.racks_option

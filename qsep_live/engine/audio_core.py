@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,26 @@ from qsep_live.engine.strip import STEREO, Strip, lay_out, width_of
 
 if TYPE_CHECKING:
     from qsep_live.audio.recorder import Recorder
-    from qsep_live.audio.sources import FileSource
     from qsep_live.audio.stream import StreamTimes
 
 METER_FALL = 0.5
 """Seconds in which a peak meter falls by 1/e."""
 LOCKSTEP_PATIENCE = 30.0
+
+
+class Source(Protocol):
+    """What plays instead of the stream's own input."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no more to come."""
+
+    @property
+    def missed(self) -> int:
+        """Frames that should have been there, and were not, so far."""
+
+    def read_into(self, block: NDArray[np.float32]) -> int:
+        """Fill ``block`` (n, channels)."""
 
 
 class AudioCore:
@@ -62,7 +76,7 @@ class AudioCore:
         field: GainField,
         epoch: int,
         channels: int,
-        source: FileSource | None = None,
+        source: Source | None = None,
         strips: Sequence[Strip] | None = None,
         recorders: Sequence[Recorder] = (),
         lockstep: int = 0,
@@ -203,4 +217,5 @@ class AudioCore:
             finished=float(self._after_end > self._tail),
             rack_faults=sum(len(rack.faults) for rack in self._racks),
             limited=sum(limiter.limited for limiter in limiters),
+            missed=self._source.missed if self._source else 0,
         )

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
 import sys
-import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from qsep_live.engine.audio_core import AudioCore
-from qsep_live.engine.child import LOST, HostWatch, Word, tell
+from qsep_live.engine.child import LOST, Word, tell
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.gain_field import GainField
@@ -24,19 +20,20 @@ from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.part import numbered
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import Fallback, SignalPath
+from qsep_live.engine.stream_watch import StreamWatch
 from qsep_live.engine.strip import STEREO, Outlet, Strip, in_step, width_of
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
+    from qsep_live.audio.devices import DeviceInfo
     from qsep_live.audio.recorder import Recorder
     from qsep_live.audio.sources import FileSource
     from qsep_live.audio.stream import DuplexStream
+    from qsep_live.engine.input_feed import InputFeed
     from qsep_live.rack.rack import Rack
 
 CHANNELS = 2
 LARGEST_BLOCK = 8192
-STALLED = 2.0
-"""Seconds without a callback after which the server counts as gone."""
 SOURCE_PATIENCE = 20.0
 """Seconds for an input that is a file or a program to have its beginning ready."""
 RACK_PATIENCE = 0.25
@@ -46,8 +43,8 @@ RACK_PATIENCE = 0.25
 @dataclass(frozen=True)
 class AudioSettings:
     """What to open. ``delay`` is the signal path's, in seconds; ``lockstep``, if not 0, is the seconds between
-    masks, each of which is waited for. ``take`` numbers the recordings of one session. Presets that sound at once have
-    one of the ``outlets`` each."""
+    masks, each of which is waited for. ``take`` numbers the streams of one session, and its recordings. Presets that
+    sound at once have one of the ``outlets`` each. ``apart``: the input has a process of its own already."""
 
     input: Endpoint
     output: Endpoint
@@ -59,6 +56,7 @@ class AudioSettings:
     fallback: Fallback = "dry"
     lockstep: float = 0.0
     take: int = 1
+    apart: bool = False
 
 
 def audio_main(link: Connection, board_name: str, settings: AudioSettings) -> None:
@@ -79,18 +77,20 @@ class _Stream:
         self._racks: list[Rack | None] = []
         self._recorders: list[Recorder] = []
         self._source: FileSource | None = None
+        self._feed: InputFeed | None = None
         self.description = ""
 
     def open(self) -> None:
-        from qsep_live.audio.devices import find_device
+        board, settings = self._board, self._settings
+        heard = settings.output.find_device("output") if settings.output.is_device else None
+        given, apart = self._find_input(heard)
+
         from qsep_live.audio.files import open_audio
         from qsep_live.audio.recorder import Recorder
         from qsep_live.audio.sources import FileSource
         from qsep_live.audio.stream import DuplexStream, choose_rate
+        from qsep_live.engine.input_feed import InputFeed
 
-        board, settings = self._board, self._settings
-        given = find_device("input", settings.input.name or None) if settings.input.is_device else None
-        heard = find_device("output", settings.output.name or None) if settings.output.is_device else None
         outputs = [outlet.outputs or STEREO for outlet in settings.outlets]
         width = width_of(outputs)
         if heard is not None and heard.outputs < width and settings.outlets[0].outputs is not None:
@@ -105,8 +105,10 @@ class _Stream:
         rate = choose_rate(given, heard, wanted)
         plan = plan_delay(settings.delay, rate)
         self._racks = [self._load_rack(outlet, rate) for outlet in settings.outlets]
-        source = None
-        if not settings.input.is_device:
+        source: FileSource | InputFeed | None = None
+        if apart:
+            source = self._feed = InputFeed(board, CHANNELS, rate)
+        elif not settings.input.is_device:
             source = self._source = FileSource(settings.input.program or settings.input.name, rate, CHANNELS)
             source.wait_ready(SOURCE_PATIENCE)
             if source.error:
@@ -145,15 +147,36 @@ class _Stream:
             input_latency=latency[0],
             output_latency=latency[1],
         )
-        ends = [given.label if given else settings.input.name, heard.label if heard else settings.output.name]
+        ends = [given.label if given else settings.input.label, heard.label if heard else settings.output.label]
         self.description = " → ".join(ends)
         self._rate = rate
+
+    def _find_input(self, heard: DeviceInfo | None) -> tuple[DeviceInfo | None, bool]:
+        """The input device to open here, if any, and whether it is one for a process of its own."""
+        settings = self._settings
+        if not settings.input.is_device:
+            return None, False
+        if heard is None:
+            return settings.input.find_device("input"), False
+        if settings.apart or settings.input.server != settings.output.server:
+            return None, True
+        from qsep_live.audio.devices import DeviceNotFoundError, same_clock
+
+        try:
+            given = settings.input.find_device("input")
+        except DeviceNotFoundError:
+            # It was there once, and the output is: that plays on while the input is waited for.
+            if settings.take == 1:
+                raise
+            return None, True
+        return (given, False) if same_clock(given, heard) else (None, True)
 
     def facts(self) -> dict[str, object]:
         """What the host wants to know of the open stream."""
         racks = [(index, rack) for index, rack in enumerate(self._racks) if rack is not None]
         return {
             "rate": self._rate,
+            "apart": self._feed is not None,
             "rack": [
                 {**asdict(parameter), "name": numbered(parameter.name, index)}
                 for index, rack in racks
@@ -166,28 +189,18 @@ class _Stream:
 
     def run(self, link: Connection) -> None:
         """Start, watch, stop. Leaves the process by ``os._exit`` when the server is gone."""
-        board, host = self._board, HostWatch()
-        # A collection in the middle of a callback is an xrun: what exists is exempt, what is new has no cycles.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        self.stream.start()
+        board, watch = self._board, StreamWatch(self._board, 0, self.stream)
         failures: set[str] = set()
-        ended = _Ended()
-        last = trust = 0.0
-        while not ended.asked:
-            time.sleep(0.02)
-            now = board.beats[0] = time.monotonic()
-            if last and now - last > 0.5 * STALLED:
-                # This process was stopped, so no callback could come: the stream gets the time to go on.
-                trust = now + STALLED
-            last = now
-            if board.control["stop"] or host.gone():
-                break
-            if not self.stream.alive(STALLED if now >= trust else inf):
-                self._lost(link)
+        while watch.turn():
+            if (why := watch.lost) is not None:
+                self._lost(link, why)
             latency = self.stream.latency
-            board.stream.publish(input_latency=latency[0], output_latency=latency[1])
+            feed = self._feed
+            board.stream.publish(
+                input_latency=feed.latency if feed else latency[0],
+                output_latency=latency[1],
+                drift=feed.drift if feed else 0.0,
+            )
             for text in self._problems() - failures:
                 failures.add(text)
                 tell(link, Word("event", text))
@@ -212,10 +225,8 @@ class _Stream:
 
         return Rack(outlet.rack, rate, CHANNELS, LARGEST_BLOCK, inf if self._settings.lockstep else RACK_PATIENCE)
 
-    def _lost(self, link: Connection) -> None:
+    def _lost(self, link: Connection, why: str) -> None:
         """The server is gone: keep what was recorded, say so, and leave without touching PortAudio again."""
-        error = self.stream.error
-        why = f"{type(error).__name__}: {error}" if error else "the audio server stopped calling"
         self._close_recorders(link)
         tell(link, Word("event", f"sound lost: {why}"))
         with suppress(OSError):
@@ -228,17 +239,6 @@ class _Stream:
             if path is not None:
                 tell(link, Word("event", f"recorded {recorder.seconds:.1f} s to {path}"))
         self._recorders = []
-
-
-class _Ended:
-    """SIGTERM, which a service manager sends to every process of a session: the recording is completed first."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
 
 
 def _take(path: Path, take: int) -> Path:

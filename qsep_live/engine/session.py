@@ -24,6 +24,8 @@ from qsep_live.engine.audio_process import AudioSettings, audio_main
 from qsep_live.engine.child import Word
 from qsep_live.engine.delay import exact_delay
 from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.input_process import BEAT as INPUT_BEAT
+from qsep_live.engine.input_process import InputSettings, input_main
 from qsep_live.engine.mask_process import MaskSettings, mask_main
 from qsep_live.engine.midi_process import midi_main
 from qsep_live.engine.mix import MODES, Mode
@@ -121,7 +123,8 @@ class LiveSession:
         self._reloads = 0
         self._last_tick = time.monotonic()
         self._trust = 0.0
-        self._complaint = ""
+        self._complaint = self._input_complaint = ""
+        self._hears = True
         self._device = ""
         self._totals: dict[str, float] = {}
         self._previous: dict[str, float] = {}
@@ -129,6 +132,7 @@ class LiveSession:
         self._board = Board()
         self._mask = Worker("mask", mask_main, self._mask_arguments)
         self._audio = Worker("audio", audio_main, self._audio_arguments)
+        self._input = Worker("input", input_main, self._input_arguments)
         self._midi = Worker("MIDI", midi_main, lambda _start: (self._board.name, config.midi))
 
     def start(self) -> None:
@@ -153,6 +157,8 @@ class LiveSession:
             self.state = State.OPENING
             self._audio.start()
             self._opened(self._first_word(self._audio, OPEN_PATIENCE))
+            if self._input.starts:
+                self._input_is_back(self._first_word(self._input, OPEN_PATIENCE))
             if self.config.listen:
                 self._first_word(self._midi, OPEN_PATIENCE)
         except BaseException:
@@ -171,13 +177,14 @@ class LiveSession:
         self._publish([path.step(passed) for path in self._paths], passed)
         self._look_after_mask(now)
         self._look_after_audio(now)
+        self._look_after_input(now)
 
     @property
     def finished(self) -> bool:
         """Whether the input file is over, or the duration is up."""
         audio = self._board.audio
         audio.refresh()
-        if self.state is not State.RUNNING:
+        if self.state not in (State.RUNNING, State.DEAF):
             return False
         duration = self.config.duration
         return bool(audio["finished"]) or (duration is not None and self._played() >= duration)
@@ -202,7 +209,8 @@ class LiveSession:
     @property
     def pids(self) -> list[int]:
         """The processes of the session that live now, the host first."""
-        return [os.getpid(), *(w.pid for w in (self._audio, self._mask, self._midi) if w.alive and w.pid is not None)]
+        workers = (self._audio, self._mask, self._midi, self._input)
+        return [os.getpid(), *(worker.pid for worker in workers if worker.alive and worker.pid is not None)]
 
     def status(self) -> Status:
         """One look at everything."""
@@ -251,6 +259,8 @@ class LiveSession:
             midi_dropped=self._midi_dropped,
             midi_restarts=self._midi.restarts,
             reloads=self._reloads,
+            input_restarts=self._input.restarts,
+            drift=stream["drift"],
         )
 
     def stop(self) -> Status:
@@ -259,9 +269,10 @@ class LiveSession:
         self._stopping = True
         self._board.control.publish(stop=1.0)
         self._audio.join(5.0)
+        self._input.join(2.0)
         self._mask.join(2.0)
         self._midi.join(2.0)
-        for worker in (self._audio, self._mask):
+        for worker in (self._audio, self._input, self._mask):
             for word in worker.words():
                 if word.kind == "event":
                     self._tell(word.text)
@@ -281,8 +292,13 @@ class LiveSession:
         settings = AudioSettings(
             config.input, config.output, config.rate, config.blocksize, self.delay,
             tuple(part.outlet for part in config.parts), config.record, config.fallback, config.lockstep, start,
+            self._input.starts > 0,
         )  # fmt: skip
         return self._board.name, settings
+
+    def _input_arguments(self, _start: int) -> tuple[object, ...]:
+        config = self.config
+        return self._board.name, InputSettings(config.input, config.rate, config.blocksize)
 
     def _first_word(self, worker: Worker, patience: float) -> Word:
         word = worker.wait_for(("ready", "error", "usage"), patience)
@@ -307,7 +323,16 @@ class LiveSession:
         if self._surface is None:
             self._bind()
         self._publish_rack()
-        self.state = State.RUNNING
+        if word.data["apart"] and not self._input.starts:
+            self._hears = False
+            self._input.start()
+        self.state = State.RUNNING if self._hears else State.DEAF
+
+    def _input_is_back(self, word: Word) -> None:
+        self._hears, self._input_complaint = True, ""
+        self._device = " → ".join([word.text, *self._device.split(" → ")[-1:]])
+        if self.state is State.DEAF:
+            self.state = State.RUNNING
 
     def _bind(self) -> None:
         names = [preset.name for part in self.config.parts for preset in part.presets]
@@ -403,6 +428,29 @@ class LiveSession:
             self._tell("the audio process hung; killed")
             worker.kill()
 
+    def _look_after_input(self, now: float) -> None:
+        """The process of an input device that is not the output's, if there is one."""
+        worker = self._input
+        if not worker.starts:
+            return
+        for word in worker.words():
+            if word.kind == "ready":
+                self._input_is_back(word)
+                self._tell(f"the input is back: {word.text}")
+            elif word.text != self._input_complaint:
+                self._input_complaint = word.text
+                self._tell(word.text)
+        if not worker.alive:
+            if self._hears:
+                self._tell("the input was lost; silence until it is back")
+            self._hears = False
+            if self.state is State.RUNNING:
+                self.state = State.DEAF
+            worker.restart_when_due()
+        elif now >= self._trust and worker.hangs(self._board.beats[INPUT_BEAT], OPEN_PATIENCE, HUNG):
+            self._tell("the input process hung; killed")
+            worker.kill()
+
     def _played(self) -> float:
         stream, audio = self._board.stream, self._board.audio
         rate = stream["rate"]
@@ -418,7 +466,7 @@ class LiveSession:
         return {key: value + self._totals.get(key, 0.0) for key, value in now.items()}
 
 
-_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired", "limited")
+_COUNTERS = ("callbacks", "underruns", "overruns", "frames", "held", "fallbacks", "repaired", "limited", "missed")
 
 
 def default_delay(step: float) -> float:

@@ -26,6 +26,8 @@ PRESETS = 8
 """The most that sound at once."""
 RING_FRAMES = 1 << 20
 """Frames of history, middle and side of each: 11 s at 96 kHz."""
+INPUT_FRAMES = 1 << 16
+"""Frames of an input device of its own."""
 TIMES = 16384
 """Callback-time histogram: bins of 2 µs, the last for everything longer."""
 TIME_BIN = 2e-6
@@ -168,14 +170,19 @@ RACK_PARAMETERS = 64 * PRESETS
 
 STREAM = (
     "epoch", "rate", "channels_in", "channels_out", "start", "delay", "window", "rack_delay", "lockstep",
-    "input_latency", "output_latency",
+    "input_latency", "output_latency", "drift",
 )  # fmt: skip
 """Audio to both, once a stream: what is open. Delays in samples, device latencies in seconds; ``epoch`` counts.
-``lockstep`` is the samples between masks that the signal path waits for, 0 live."""
+``lockstep`` is the samples between masks that the signal path waits for, 0 live; ``drift`` what an input with a clock
+of its own is too fast, as a share."""
+
+INPUT = ("epoch", "rate", "first", "position", "time", "seconds", "block", "latency", "overruns")
+"""Input to audio, every block, where the input device has a clock of its own: a `clock_join.Mark`, the device's latency
+in seconds, and blocks lost."""
 
 AUDIO = (
     "position", "blocksize", "callbacks", "underruns", "overruns", "held", "frames", "fallbacks", "fallback",
-    "repaired", "level_in", "level_out", "mask_age", "callback", "finished", "rack_faults", "limited",
+    "repaired", "level_in", "level_out", "mask_age", "callback", "finished", "rack_faults", "limited", "missed",
 )  # fmt: skip
 """Audio to host, every block: counters, peak levels as amplitudes, mask age in samples."""
 
@@ -190,6 +197,7 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
         "stream": len(STREAM),
         "audio": len(AUDIO),
         "mask": len(MASK),
+        "input": len(INPUT),
     }
     specification: list[tuple[str, str, tuple[int, ...]]] = [
         ("ring", "f4", (RING_FRAMES, 2)),
@@ -198,7 +206,9 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
         ("gains.stamps", "f8", (SLOTS, 6)),
         ("gains.generation", "i8", (1,)),
         ("times", "i8", (TIMES,)),
-        ("beats", "f8", (3,)),
+        ("beats", "f8", (4,)),
+        ("captured", "f4", (INPUT_FRAMES, 2)),
+        ("captured.cursors", "i8", (3,)),
     ]
     for key, count in records.items():
         specification += [(key, "f8", (SLOTS, count)), (f"{key}.generation", "i8", (1,))]
@@ -219,6 +229,8 @@ class Board:
         self.stream = self._record("stream", STREAM)
         self.audio = self._record("audio", AUDIO)
         self.mask = self._record("mask", MASK)
+        self.input = self._record("input", INPUT)
+        self.captured = Ring(array("captured"), array("captured.cursors"))  # type: ignore[arg-type]
         self.times: NDArray[np.int64] = array("times")  # type: ignore[assignment]
         self.beats: NDArray[np.float64] = array("beats")  # type: ignore[assignment]
 
@@ -228,6 +240,6 @@ class Board:
 
     def close(self) -> None:
         """Let go; the host also removes the memory."""
-        for name in ("ring", "mailbox", "control", "rack", "stream", "audio", "mask", "times", "beats"):
+        for name in [name for name in vars(self) if name not in ("name", "_segment")]:
             delattr(self, name)
         self._segment.close()

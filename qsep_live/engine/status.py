@@ -19,6 +19,7 @@ class State(Enum):
     LOADING = "loading"  # the mask process reads the model and warms up
     OPENING = "opening"  # the audio process opens the stream
     RUNNING = "running"  # sound goes through
+    DEAF = "no input"  # the input device is gone and tried again; the output plays on, silence after what was in it
     WAITING = "waiting"  # the device or the server is gone; it is tried again and again
     ENDED = "ended"  # stopped, or the input file is over
 
@@ -52,6 +53,10 @@ class Status:
         MIDI messages that came faster than they could be read.
     reloads
         How often preset files changed and were read again.
+    missed
+        Frames of the input that were not there in time, or too many.
+    drift
+        What an input device of its own is faster than the output device, as a share; 0.0 where both are one.
     """
 
     state: State
@@ -91,6 +96,9 @@ class Status:
     midi_dropped: int = 0
     reloads: int = 0
     midi_restarts: int = 0
+    input_restarts: int = 0
+    missed: int = 0
+    drift: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: −∞ becomes None, the latency carries its total."""

@@ -65,7 +65,7 @@ def plain_line(status: Status) -> str:
         f" callback p99.9 {words.load(status.callback_p999, status)};"
         f" latency {words.milliseconds(status.latency.total)}; underruns {status.underruns}"
         f" held {words.part(status.held, status.frames)} fallbacks {status.fallbacks}"
-        f" restarts {status.mask_restarts + status.audio_restarts}"
+        f" restarts {status.mask_restarts + status.audio_restarts + status.input_restarts}"
     )
 
 
@@ -168,7 +168,7 @@ def troubles(status: Status) -> Text:
         ("underruns", status.underruns),
         ("held", words.part(status.held, status.frames)),
         ("fallbacks", status.fallbacks),
-        ("restarts", status.mask_restarts + status.audio_restarts),
+        ("restarts", status.mask_restarts + status.audio_restarts + status.input_restarts),
     )
     text = Text()
     for name, count in counts:

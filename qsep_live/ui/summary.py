@@ -12,7 +12,10 @@ def summary(status: Status) -> list[str]:
         return ["played      nothing: the session ended before the first block of sound"]
     rows = (
         ("played", f"{words.clock(status.seconds)} of {status.preset} ({words.mix(status)})"),
-        ("through", f"{status.device} at {status.rate} Hz, {status.blocksize} frames a block"),
+        (
+            "through",
+            f"{status.device} at {status.rate} Hz, {status.blocksize} frames a block{words.drift(status.drift)}",
+        ),
         ("latency", words.latency(status.latency)),
         (
             "mask",
@@ -33,10 +36,10 @@ def _callback(status: Status) -> str:
 
 def _troubles(status: Status) -> str:
     return (
-        f"{status.underruns} underruns, {status.overruns} overruns,"
+        f"{status.underruns} underruns, {status.overruns} overruns, {status.missed} frames of input missed,"
         f" {words.part(status.held, status.frames)} of frames held, {status.fallbacks} fallbacks,"
         f" {status.mask_restarts} mask restarts, {status.audio_restarts} audio restarts,"
-        f" {status.midi_restarts} MIDI restarts,"
+        f" {status.input_restarts} input restarts, {status.midi_restarts} MIDI restarts,"
         f" {status.repaired} samples repaired, limited {status.limited} times,"
         f" {status.rack_faults} effects bypassed, {status.midi_dropped} MIDI messages dropped,"
         f" {status.reloads} preset reloads"

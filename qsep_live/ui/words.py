@@ -56,6 +56,11 @@ def age(seconds: float | None) -> str:
     return "none yet" if seconds is None else milliseconds(seconds)
 
 
+def drift(share: float) -> str:
+    """How much faster the input's clock is, where it has its own."""
+    return f", input {1e6 * share:+.0f} ppm" if share else ""
+
+
 def budget(status: Status) -> float:
     """Seconds that a callback may take: the block's own length."""
     return status.blocksize / status.rate if status.rate else 0.0

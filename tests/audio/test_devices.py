@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qsep_live.audio.devices import DeviceInfo, DeviceNotFoundError, find_device
+from qsep_live.audio.devices import DeviceInfo, DeviceNotFoundError, find_device, same_clock
 from qsep_live.errors import QsepError, UsageError
 
 ALSA, JACK = "ALSA", "JACK Audio Connection Kit"
@@ -68,6 +68,16 @@ def test_a_part_of_several_names_lists_them() -> None:
     with pytest.raises(DeviceNotFoundError, match="'webcam' fits several audio input devices") as caught:
         find_device("input", "webcam", devices)
     assert str(caught.value).endswith("say which: Webcam left, ALSA; Webcam right, ALSA")
+
+
+def test_sides_of_one_interface_share_a_clock() -> None:
+    both = device(0, "Scarlett 2i2 USB")
+    assert same_clock(both, both)
+    assert not same_clock(both, device(1, "Webcam"))
+    assert not same_clock(both, device(0, "Scarlett 2i2 USB", JACK))
+    line, speakers = device(3, "Line In (Scarlett)", "WASAPI"), device(4, "Speakers (Scarlett)", "WASAPI")
+    assert same_clock(line, speakers)
+    assert not same_clock(line, device(5, "Speakers (Realtek)", "WASAPI"))
 
 
 def test_no_device_at_all_says_what_to_do() -> None:

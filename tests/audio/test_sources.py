@@ -110,7 +110,7 @@ def test_a_late_thread_is_an_underrun_but_the_end_is_not(tmp_path: Path) -> None
     source = FileSource(path, 44100, 2, ahead=0.1)
     assert source.wait_ready()
     assert source.read_into(np.empty((50_000, 2), np.float32)) <= 8192 + 4096
-    assert source.underruns == 1
+    assert source.missed > 0
     play(source)
     assert source.read_into(np.empty((256, 2), np.float32)) == 0
     assert source.finished

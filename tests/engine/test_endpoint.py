@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from qsep_live.engine.endpoint import SOUND_SUFFIXES, Endpoint
+from qsep_live.errors import UsageError
 
 
 @pytest.mark.parametrize("name", ["USB Audio", "system", "hw:1,0", "Scarlett 2i2 (v1.0)", "7"])
@@ -28,6 +29,13 @@ def test_a_sound_suffix_makes_a_file_that_need_not_exist(suffix: str) -> None:
 @pytest.mark.parametrize("name", ["./song", "../song", "/srv/song"])
 def test_a_path_is_a_file_without_a_suffix(name: str) -> None:
     assert Endpoint.parse(name).kind == "file"
+
+
+def test_a_jack_server_may_be_named() -> None:
+    end = Endpoint.parse("jack:usb")
+    assert (end.kind, end.name, end.server, end.label) == ("device", "", "usb", "jack:usb")
+    with pytest.raises(UsageError, match="the name of a JACK server is missing"):
+        Endpoint.parse("jack:")
 
 
 def test_home_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

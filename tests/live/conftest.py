@@ -236,16 +236,16 @@ class Cable:
         if stop == len(self._sound):
             self._done.set()
 
-    def plug(self, client: str = "PortAudio") -> None:
+    def plug(self, client: str = "PortAudio", inputs: bool = True) -> None:
         """Put the cable at both ends of the client's PortAudio stream in place of the server's own ports."""
         jack = self._client
         theirs_in = jack.get_ports(f"{client}:in", is_input=True)
         theirs_out = jack.get_ports(f"{client}:out", is_output=True)
-        assert (len(theirs_in), len(theirs_out)) == (2, len(self._ins)), (theirs_in, theirs_out)
+        assert (len(theirs_in), len(theirs_out)) == (2 * inputs, len(self._ins)), (theirs_in, theirs_out)
         for port in [*theirs_in, *theirs_out]:
             for other in jack.get_all_connections(port):
                 jack.disconnect(*((other, port) if port.is_input else (port, other)))
-        for mine, port in zip(self._outs, theirs_in, strict=True):
+        for mine, port in zip(self._outs[: len(theirs_in)], theirs_in, strict=True):
             jack.connect(mine, port)
         for port, mine in zip(theirs_out, self._ins, strict=True):
             jack.connect(port, mine)
