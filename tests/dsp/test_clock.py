@@ -28,7 +28,7 @@ def test_the_clock_behind_jitter_is_found(ppm: float, block: int, jitter: float,
     found = np.array([clock.tick(now, block) for now in came])
     errors = (found - due)[len(due) // 2 :]
     assert clock.position == len(due) * block
-    assert abs(1 / clock.seconds / rate - 1) < 2 * PPM + 0.05 * jitter
+    assert abs(1 / clock.seconds / rate - 1) < 2 * PPM + 0.25 * jitter
     # Late on the average as the blocks are; what is left to and fro is a small part of the jitter.
     assert abs(errors.mean() - jitter) < 0.2 * jitter + 1e-6
     assert errors.std() < 0.2 * jitter + 1e-6
