@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qsep_live.audio.demo import demo_song
 from qsep_live.engine.mask_process import MaskSettings
 from qsep_live.engine.pace import RATE, masks_beside, open_core, paced
-from qsep_live.evaluation.bench_live import memory_of
+from qsep_live.evaluation.dummy_server import memory_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,6 @@ def _run(
         times = paced(open_core(board, delay), song, blocksize, seconds)
         board.mask.refresh()
         period = board.mask["period"] if with_mask else 0.0
-        memory = memory_of([os.getpid(), *([worker.pid] if worker.alive and worker.pid else [])])
+        memory = sum(map(memory_of, [os.getpid(), *([worker.pid] if worker.alive and worker.pid else [])]))
     p50, p99, p999 = np.percentile(times[len(times) // 10 :], [50.0, 99.0, 99.9])
     return CallbackRow(blocksize, with_mask, p50, p99, p999, period, memory)
