@@ -33,7 +33,7 @@ def play(sizes: Sequence[int], step: float) -> tuple[NDArray[np.float32], Varisp
     for block in blocks:
         need, before = speed.need(len(block), step), tape.taken
         speed.read(block, step)
-        assert tape.taken - before == need
+        assert tape.taken - before <= need
     return np.concatenate(blocks), speed, tape
 
 
