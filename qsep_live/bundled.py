@@ -50,3 +50,15 @@ def user_folder(name: str) -> Path:
     from platformdirs import user_data_dir
 
     return Path(user_data_dir(APP_NAME, appauthor=False)) / name
+
+
+def cache_folder() -> Path:
+    """Where what can be measured or made again is kept; it need not exist yet.
+
+    ``$QSEP_LIVE_HOME/cache`` when that is set, else the platform's place for caches.
+    """
+    if os.environ.get(HOME_VARIABLE, ""):
+        return user_folder("cache")
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir(APP_NAME, appauthor=False))

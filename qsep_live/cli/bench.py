@@ -117,11 +117,14 @@ def live(
     from qsep_live.ui.summary import summary
 
     chosen = choices.choose_model(model)
+    threads = choices.live_threads(None)
+    delay = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True)).delay
     config = SessionConfig(
         choices.choose_parts(parts, (), chosen),
         chosen.path,
         listen=False,
-        threads=choices.live_threads(None),
+        delay=delay,
+        threads=threads,
         ahead=chosen.ahead,
     )
     with progress_bar("live", 1.0, hidden=as_json) as progress:
@@ -153,7 +156,8 @@ def delay(
     threads: int | None, output: Path | None,
 ) -> None:  # fmt: skip
     """SDR against total delay with this machine's masks, ideal ones and the oracle's: the dial's frontier."""
-    from qsep_live.evaluation.bench_delay import MARKS, DelayBench, delay_report
+    from qsep_live.engine.frontier import save_frontier
+    from qsep_live.evaluation.bench_delay import MARKS, DelayBench, delay_report, frontier_of
     from qsep_live.evaluation.latents import preset_means
     from qsep_live.evaluation.tracks import FolderTracks, MusdbTracks
 
@@ -175,6 +179,10 @@ def delay(
     with track_bar("delay", len(tracks)) as tell:
         report = delay_report(work, spec, tracks, jobs, tell)
     finish(report, output)
+    if output is not None:
+        path = output / f"{chosen.path.stem}.frontier.json"
+        save_frontier(frontier_of(work, report, chosen.fingerprint, tracks.label), path)
+        click.echo(f"wrote {path}: beside {chosen.path.name} it is what default delays are chosen by", err=True)
 
 
 def _measured_period(model: choices.ModelChoice, device: str, threads: int | None) -> float:

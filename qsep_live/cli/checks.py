@@ -8,20 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from qsep_live import __version__
 from qsep_live.cli import choices
 from qsep_live.errors import QsepError
 
-if TYPE_CHECKING:
-    from qsep_live.engine.mask_path import Separate
-
 Result = Literal["ok", "warn", "fail"]
 ROOM = 1 << 30
 """Bytes of free disk below which there is a warning: an hour and a half of 24-bit stereo."""
-STEPS = 9
-"""Windows that the network is timed with."""
 CALLBACK_SECONDS = 3.0
 RATE = 44_100
 TARGET_LOAD = 0.25
@@ -146,28 +141,23 @@ def model(machine: Machine, option: str | None, _device: str, _threads: int) -> 
 
 
 def network(machine: Machine, _model: str | None, device: str, threads: int) -> Iterator[Finding]:
-    """What the network can run on, how long a mask takes, and the delay that follows."""
-    from qsep_live.engine.session import default_delay
-    from qsep_live.nets.inference import devices, open_backend
+    """What the network can run on, how masks come, and the delay that follows; it is kept for live."""
+    from qsep_live.nets.inference import devices
 
-    found = devices()
-    yield Finding("devices", "ok", ", ".join(found), data={"devices": list(found)})
+    there = devices()
+    yield Finding("devices", "ok", ", ".join(there), data={"devices": list(there)})
     if machine.model is None:
         return
     try:
-        backend = open_backend(machine.model.path, device, threads=threads, exact=False)
-        step = time_steps(backend)
+        found = choices.machine_delay(machine.model, device, threads, lambda _text: None, again=True)
     except QsepError as error:
         yield Finding("network", "fail", str(error), "nothing can be separated: choose another --device or --model")
         return
-    delay = default_delay(step)
-    text = (
-        f"{backend.name}, {threads} thread{'s' if threads > 1 else ''}: {1e3 * step:.1f} ms a mask;"
-        f" live it holds --delay {1e3 * delay:.0f}ms (without the device's own delay)"
-    )
-    slow = step > 0.5
+    pace = found.pace
+    slow = pace.step > 0.5
     advice = "too slow to follow music: use a GPU, or more --threads" if slow else ""
-    yield Finding("network", "warn" if slow else "ok", text, advice, {"step": step, "delay": delay})
+    data = {"step": pace.step, "period": pace.period, "age": pace.age, "delay": found.delay}
+    yield Finding("network", "warn" if slow else "ok", found.why, advice, data)
 
 
 def callback(_machine: Machine, _model: str | None, _device: str, _threads: int) -> Iterator[Finding]:
@@ -198,23 +188,6 @@ def disk(_machine: Machine, _model: str | None, _device: str, _threads: int) -> 
 
 
 CHECKS: tuple[Check, ...] = (system, portaudio, midi, model, network, callback, disk)
-
-
-def time_steps(separate: Separate) -> float:
-    """Median seconds of a warm step of the network."""
-    import numpy as np
-
-    from qsep_live.dsp.grid import BINS, FRAMES
-
-    noise = np.random.default_rng(0).standard_normal((separate.channels, BINS, FRAMES))
-    magnitude = np.abs(noise).astype(np.float32)
-    z = np.zeros(32, np.float32)
-    times = []
-    for _ in range(STEPS + 2):
-        start = time.perf_counter()
-        separate(magnitude, z)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[2:]))
 
 
 def callback_load(frames: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
     from qsep_live.cli.options import PartOption
+    from qsep_live.engine.machine_delay import MachineDelay
     from qsep_live.engine.part import Part
     from qsep_live.latent.preset import Preset
     from qsep_live.rack.config import RackConfig
@@ -165,10 +166,21 @@ def offline_delay(option: float | str | None) -> float | None:
 
 
 def live_delay(option: float | str | None) -> float | None:
-    """What ``--delay`` means live: seconds, or None for the shortest that this machine holds."""
+    """What ``--delay`` means live: seconds, or None for the best that this machine holds."""
     if option == "centred":
         raise UsageError("--delay centred looks two seconds ahead, which only files allow: use a time, or auto")
     return option if isinstance(option, float) else None
+
+
+def machine_delay(
+    model: ModelChoice, device: str, threads: int, tell: Callable[[str], None], again: bool = False
+) -> MachineDelay:
+    """The default delay here; ``tell`` hears one line where it had to be measured first."""
+    from qsep_live.engine.machine_delay import machine_delay as found
+    from qsep_live.engine.mask_process import MaskSettings
+
+    settings = MaskSettings(model.path, device, threads=threads, ahead=model.ahead)
+    return found(settings, model.fingerprint, tell, again)
 
 
 def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -113,9 +113,12 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     )
     before = {path: _stamp(path) for path in written}
     display = open_display(options.as_json)
-    session = LiveSession(config, display.event)
     with Interrupts() as interrupts:
         with display:
+            if delay is None:
+                found = choices.machine_delay(model, config.device, config.threads, display.event)
+                config = replace(config, delay=found.delay)
+            session = LiveSession(config, display.event)
             session.start()
             interrupts.defer()
             try:

@@ -199,7 +199,7 @@ def mix_options(command: Command) -> Command:
         click.option("--gain", type=GAIN, default="0", show_default=True,
                      help="Gain of the output in dB; in balance mode of the target in the mix."),
         click.option("--delay", type=DELAY,
-                     help="25ms, 0.1s, 100 (ms) or auto, the shortest at which masks are on time; files: centred."),
+                     help="25ms, 0.1s, 100 (ms) or auto, the best that this machine holds; files: centred."),
     )  # fmt: skip
     return _all(options)(command)
 

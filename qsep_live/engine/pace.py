@@ -28,6 +28,8 @@ RATE = 44_100
 BLOCK = 256
 PATIENCE = 180.0
 """Seconds that the mask process may take to load its model."""
+MASKS, LONGEST_RUN = 10, 20.0
+"""A slow machine is given so many seconds until there are so many masks."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class MaskPace:
 
     Attributes
     ----------
+    backend
+        What they were made on.
     step
         Median time that a mask took.
     period
@@ -45,22 +49,23 @@ class MaskPace:
         heard: what the delay dial has to reckon with.
     """
 
+    backend: str
     step: float
     period: float
     age: float
 
 
-def mask_pace(settings: MaskSettings, seconds: float = 3.0) -> MaskPace:
-    """Run the live engine's own mask loop and audio callback for ``seconds`` on noise.
+def mask_pace(settings: MaskSettings, seconds: float = 2.0) -> MaskPace:
+    """Run the live engine's own mask loop and audio callback for ``seconds`` on noise, or until there are some masks.
 
     Raises
     ------
     QsepError
-        The mask process did not start, or gave no three masks.
+        The mask process did not start, or gave no three masks in `LONGEST_RUN`.
     """
     sound = (0.1 * np.random.default_rng(0).standard_normal((2 * RATE, 2))).astype(np.float32)
     steps, periods, ages = [], [], []
-    with masks_beside(settings) as (board, _worker):
+    with masks_beside(settings) as (board, _worker, backend):
         seen, age = 0.0, -1.0
 
         def look() -> None:
@@ -76,19 +81,25 @@ def mask_pace(settings: MaskSettings, seconds: float = 3.0) -> MaskPace:
                 periods.append(board.mask["period"])
             seen = board.mask["steps"]
 
-        paced(open_core(board, 0.1), sound, BLOCK, seconds, look)
+        core, passed = open_core(board, 0.1), 0.0
+        while passed < seconds or (len(ages) < MASKS and passed < LONGEST_RUN):
+            paced(core, sound, BLOCK, seconds, look)
+            passed += seconds
     if len(ages) < 3:
-        raise QsepError(f"there were {len(ages)} masks in {seconds:.0f} s: too slow to follow music")
+        raise QsepError(f"{backend}: {len(ages)} masks in {passed:.0f} s, too slow to follow music; try --threads")
     # The first few are of a machine that is still waking up.
     first = len(ages) // 10
     return MaskPace(
-        float(np.median(steps[first:])), float(np.median(periods[first:])), float(np.quantile(ages[first:], 0.95))
+        backend,
+        float(np.median(steps[first:])),
+        float(np.median(periods[first:])),
+        float(np.quantile(ages[first:], 0.95)),
     )
 
 
 @contextmanager
-def masks_beside(settings: MaskSettings | None) -> Iterator[tuple[Board, Worker]]:
-    """A board, and the mask process that follows it, if ``settings`` are given.
+def masks_beside(settings: MaskSettings | None) -> Iterator[tuple[Board, Worker, str]]:
+    """A board, the mask process that follows it, if ``settings`` are given, and the name of its backend.
 
     Raises
     ------
@@ -97,13 +108,15 @@ def masks_beside(settings: MaskSettings | None) -> Iterator[tuple[Board, Worker]
     """
     board = Board()
     worker = Worker("mask", mask_main, lambda _start: (board.name, settings))
+    name = ""
     try:
         if settings is not None:
             worker.start()
             ready = worker.wait_for(("ready", "error", "usage"), PATIENCE)
             if ready is None or ready.kind != "ready":
                 raise QsepError(ready.text if ready else "the mask process did not start")
-        yield board, worker
+            name = ready.text
+        yield board, worker, name
         board.control.publish(stop=1.0)
         worker.join(2.0)
     finally:

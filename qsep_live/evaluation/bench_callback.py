@@ -46,7 +46,7 @@ def callback_bench(
 def _run(
     model: Path, song: NDArray[np.float32], blocksize: int, with_mask: bool, seconds: float, delay: float
 ) -> CallbackRow:
-    with masks_beside(MaskSettings(model) if with_mask else None) as (board, worker):
+    with masks_beside(MaskSettings(model) if with_mask else None) as (board, worker, _name):
         times = paced(open_core(board, delay), song, blocksize, seconds)
         board.mask.refresh()
         period = board.mask["period"] if with_mask else 0.0

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import FRAME_SECONDS
 from qsep_live.engine.delay import OFFLINE_STEP, SHORTEST, DelayPlan, centred_plan, plan_delay
+from qsep_live.engine.frontier import Frontier, lead_of
 from qsep_live.engine.mask_path import Separate, mid_side_of
+from qsep_live.engine.pace import RATE
+from qsep_live.errors import UsageError
 from qsep_live.evaluation.extra import pyplot
 from qsep_live.evaluation.latents import Latent
 from qsep_live.evaluation.network import Network, NetworkSpec
@@ -27,9 +30,11 @@ from qsep_live.evaluation.scores import MIXTURE, Score, medians
 from qsep_live.evaluation.sdr import Metric, track_scores
 from qsep_live.evaluation.tracks import STEMS, Tell, Track, Tracks, quiet
 
-MARKS = (SHORTEST, 0.0116, 0.0232, 0.035, 0.0464, 0.07, 0.093, 0.14, 0.2, 0.4)
+MARKS = (SHORTEST, 2 * SHORTEST, 4 * SHORTEST, 0.035, 0.0464, 0.07, 0.093, 0.14, 0.2, 0.4)
 """Seconds: the delays that are measured, beside centred."""
 BLOCK = 256
+WINDOW = 1024
+"""Samples at 44.1 kHz: the window that default delays have at least."""
 MACHINE, HELD, IDEAL, ORACLE = "this machine", "this machine, gains held", "ideal masks", "oracle, as late"
 CENTRED = "centred"
 
@@ -126,6 +131,29 @@ def delay_report(bench: DelayBench, spec: NetworkSpec, tracks: Tracks, jobs: int
         table.notes.append(f"Masks are up to {bench.ahead} frames ahead of the sound; {HELD}: none.")
     songs = Table("", ("condition", "track", "stem", "SDR"), [tuple(score) for score in scores])
     return Report("delay", table, _frontier(averages, bench.marks, tracks.label), {"tracks": songs})
+
+
+def frontier_of(bench: DelayBench, report: Report, model: str, data: str) -> Frontier:
+    """The average SDR by lead, with this machine's masks, at the marks whose window is not a shortened one.
+
+    Parameters
+    ----------
+    model
+        The fingerprint.
+    data
+        What was measured, for people.
+    """
+    found = {(row[0], row[1]): float(row[-1]) for row in report.table.rows}
+    age = bench.conditions()[MACHINE].age
+    plans = {mark: plan_delay(mark, RATE) for mark in bench.marks}
+    points = [
+        (lead_of(plan, age), found[MACHINE, mark_name(mark)])
+        for mark, plan in plans.items()
+        if plan.grid.synthesis >= WINDOW
+    ]
+    if not points:
+        raise UsageError(f"no mark of {1e3 * WINDOW / RATE:.0f} ms or more: nothing to choose a default delay by")
+    return Frontier(model, data, tuple(sorted(points)))
 
 
 def mark_name(delay: float) -> str:

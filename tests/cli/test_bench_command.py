@@ -51,7 +51,7 @@ def test_delay_writes_the_frontier(
     assert lines[0] == "# SDR against delay"
     assert sum("| this machine |" in line for line in lines) == 3
     assert {path.name for path in (work / "out").iterdir()} == {
-        "delay.md", "delay.csv", "delay.png", "delay-tracks.csv",
+        "delay.md", "delay.csv", "delay.png", "delay-tracks.csv", "tiny.frontier.json",
     }  # fmt: skip
 
 

@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 
+from qsep_live.cli import choices
+from qsep_live.engine import machine_delay
 from qsep_live.engine import session as engine_session
+from qsep_live.engine.mask_process import MaskSettings
+from qsep_live.engine.pace import MaskPace
 from qsep_live.engine.session import SessionConfig
 from qsep_live.engine.status import Latency, State, Status
 from qsep_live.engine.strip import Outlet
 from qsep_live.errors import QsepError, UsageError
 
 Qsep = Callable[..., Any]
+PACE = MaskPace("openvino cpu", 0.02, 0.03, 0.06)
 Model = tuple[Path, str]
 STATUS = Status(
     State.RUNNING, 1.0, "one", rate=44100, blocksize=256, latency=Latency(0.005, 0.02, 0.03, 0.0, 0.01),
@@ -61,7 +66,11 @@ class Session:
 
 @pytest.fixture
 def live(qsep: Qsep, tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> Qsep:
-    """Run live with the counting session."""
+    """Run live with the counting session, on a machine that was measured before."""
+    monkeypatch.setattr(machine_delay, "mask_pace", lambda settings: PACE)
+    machine_delay.machine_delay(
+        MaskSettings(tiny_model[0], threads=choices.live_threads(None)), tiny_model[1], lambda text: None
+    )
     monkeypatch.setattr(engine_session, "LiveSession", Session)
     monkeypatch.setattr(Session, "on_start", staticmethod(lambda session: None))
     monkeypatch.setattr(Session, "on_tick", staticmethod(lambda session: None))
@@ -70,6 +79,19 @@ def live(qsep: Qsep, tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> Qsep
         return qsep("--preset", "one", "--model", tiny_model[0], *arguments)
 
     return call
+
+
+def test_without_a_delay_the_machines_own_is_taken_and_a_first_measurement_told(
+    live: Qsep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "measured for the default delay" not in live().out
+    assert Session.made.config.delay == pytest.approx(0.0952, abs=1e-3)
+    live("--delay", "50ms")
+    assert Session.made.config.delay == 0.05
+    monkeypatch.setattr(machine_delay, "__version__", "99.0")
+    told = live("--json")
+    events = [line["text"] for line in map(json.loads, told.out.splitlines()) if line["type"] == "event"]
+    assert "measured for the default delay: openvino cpu" in events[0]
 
 
 def test_plain_lines_and_a_summary(live: Qsep) -> None:

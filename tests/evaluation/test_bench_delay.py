@@ -17,6 +17,7 @@ from qsep_live.evaluation.bench_delay import (
     DelayBench,
     Oracle,
     delay_report,
+    frontier_of,
 )
 from qsep_live.evaluation.network import NetworkSpec
 from qsep_live.evaluation.rendering import Live, streamed
@@ -28,9 +29,10 @@ from .conftest import RATE, Songs, song
 def test_the_frontier_has_every_mark_and_the_oracle_above_it(
     small: NetworkSpec, means: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    marks = (0.0232, 0.3)
+    marks = (1024 / 44_100, 0.3)
     songs = Songs((song("one", 0, 1.5),), "one song")
-    report = delay_report(DelayBench(means, 0.1, 4, marks), small, songs)
+    bench = DelayBench(means, 0.1, 4, marks)
+    report = delay_report(bench, small, songs)
     found = {(row[0], row[1]): row[2:] for row in report.table.rows}
     timed = [(name, f"{1e3 * mark:.1f}") for name in (MACHINE, HELD, IDEAL, ORACLE) for mark in marks]
     assert set(found) == {("the mixture itself", ""), *timed, (MACHINE, CENTRED), (ORACLE, CENTRED)}
@@ -42,6 +44,12 @@ def test_the_frontier_has_every_mark_and_the_oracle_above_it(
     assert found[MACHINE, "23.2"] != pytest.approx(found[HELD, "23.2"])
     written = [path.name for path in report.write(tmp_path)]
     assert written == ["delay.md", "delay.csv", "delay-tracks.csv", "delay.png"]
+    frontier = frontier_of(bench, report, "ab" * 16, songs.label)
+    # Half a frame less than what was heard after the middle: of 23.2 ms, a window's second half; masks 0.2 s old.
+    assert frontier.points[0] == pytest.approx((0.0116 - 0.2 - 0.0232, found[MACHINE, "23.2"][-1]), abs=1e-3)
+    assert [sdr for _, sdr in frontier.points] == pytest.approx(
+        [found[MACHINE, mark][-1] for mark in ("23.2", "300.0")]
+    )
 
 
 def test_without_frames_ahead_held_gains_are_not_measured_twice(means: dict[str, np.ndarray]) -> None:
