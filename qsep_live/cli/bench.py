@@ -118,7 +118,7 @@ def live(
 
     chosen = choices.choose_model(model)
     threads = choices.live_threads(None)
-    delay = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True)).delay
+    delay = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True), len(parts)).delay
     config = SessionConfig(
         choices.choose_parts(parts, (), chosen),
         chosen.path,

@@ -173,13 +173,13 @@ def live_delay(option: float | str | None) -> float | None:
 
 
 def machine_delay(
-    model: ModelChoice, device: str, threads: int, tell: Callable[[str], None], again: bool = False
+    model: ModelChoice, device: str, threads: int, tell: Callable[[str], None], presets: int = 1, again: bool = False
 ) -> MachineDelay:
     """The default delay here; ``tell`` hears one line where it had to be measured first."""
     from qsep_live.engine.machine_delay import machine_delay as found
     from qsep_live.engine.mask_process import MaskSettings
 
-    settings = MaskSettings(model.path, device, threads=threads, ahead=model.ahead)
+    settings = MaskSettings(model.path, device, threads=threads, ahead=model.ahead, presets=presets)
     return found(settings, model.fingerprint, tell, again)
 
 

@@ -116,7 +116,7 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     with Interrupts() as interrupts:
         with display:
             if delay is None:
-                found = choices.machine_delay(model, config.device, config.threads, display.event)
+                found = choices.machine_delay(model, config.device, config.threads, display.event, len(config.parts))
                 config = replace(config, delay=found.delay)
             session = LiveSession(config, display.event)
             session.start()

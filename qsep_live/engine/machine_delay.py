@@ -72,8 +72,8 @@ def machine_delay(
     """
     path = cache_folder() / "pace.json"
     key = {
-        "model": fingerprint, "device": settings.device, "threads": settings.threads, "version": __version__,
-        **this_machine(),
+        "model": fingerprint, "device": settings.device, "threads": settings.threads, "presets": settings.presets,
+        "version": __version__, **this_machine(),
     }  # fmt: skip
     entries, fault = _read(path)
     found = None if again else next((MaskPace(**entry["pace"]) for entry in entries if entry["key"] == key), None)
@@ -109,8 +109,8 @@ def _choose(pace: MaskPace, model: Path, fingerprint: str) -> MachineDelay:
 
 
 def _same_place(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two keys are of the same model on the same device: the newer one takes the older one's place."""
-    return all(one.get(name) == other[name] for name in ("model", "device", "threads"))
+    """Whether two keys are of the same work on the same device: the newer one takes the older one's place."""
+    return all(one.get(name) == other[name] for name in ("model", "device", "threads", "presets"))
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], str]:

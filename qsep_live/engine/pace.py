@@ -18,9 +18,11 @@ from qsep_live.audio.stream import StreamTimes
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.gain_field import GainField
+from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_process import MaskSettings, mask_main
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.strip import Strip
 from qsep_live.engine.worker import Worker
 from qsep_live.errors import QsepError
 
@@ -81,7 +83,7 @@ def mask_pace(settings: MaskSettings, seconds: float = 2.0) -> MaskPace:
                 periods.append(board.mask["period"])
             seen = board.mask["steps"]
 
-        core, passed = open_core(board, 0.1), 0.0
+        core, passed = open_core(board, 0.1, settings.presets), 0.0
         while passed < seconds or (len(ages) < MASKS and passed < LONGEST_RUN):
             paced(core, sound, BLOCK, seconds, look)
             passed += seconds
@@ -124,10 +126,11 @@ def masks_beside(settings: MaskSettings | None) -> Iterator[tuple[Board, Worker,
         board.close()
 
 
-def open_core(board: Board, delay: float) -> AudioCore:
+def open_core(board: Board, delay: float, presets: int = 1) -> AudioCore:
     """The audio side of a stereo stream at 44.1 kHz, open on ``board``."""
     plan, field = plan_delay(delay, RATE), GainField()
-    core = AudioCore(board, SignalPath(plan, 2, field), field, epoch=1, channels=2)
+    strips = [Strip(2, limiter=Limiter(RATE)) for _ in range(presets)]
+    core = AudioCore(board, SignalPath(plan, 2, field, presets=presets), field, epoch=1, channels=2, strips=strips)
     board.control.publish(wet=1.0)
     board.stream.publish(epoch=1, rate=RATE, start=0, delay=plan.samples, window=plan.grid.synthesis)
     return core

@@ -181,7 +181,7 @@ def test_the_config_is_what_was_said(live: Qsep, work: Path, tiny_model: Model) 
 def test_the_defaults(live: Qsep) -> None:
     assert live("--no-midi", "--delay", "auto").code == 0
     config = Session.made.config
-    assert (config.delay, config.rate, config.blocksize, config.listen) == (None, None, 0, False)
+    assert (config.rate, config.blocksize, config.listen) == (None, 0, False)
     assert (config.fallback, config.lockstep, config.record) == ("dry", 0.0, None)
     assert [part.outlet for part in config.parts] == [Outlet()]
     assert 1 <= config.threads <= 4
