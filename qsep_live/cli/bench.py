@@ -65,6 +65,23 @@ def mask(model: str | None, threads: tuple[int, ...], repeats: int, presets: tup
 
 @bench.command()
 @_model
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=10, show_default=True, help="Steps of each.")
+@options.json_option
+def peers(model: str | None, threads: int, repeats: int, as_json: bool) -> None:
+    """What other separators cost for a second of sound, at the same delay. Needs qsep-live[peers]."""
+    from qsep_live.evaluation.bench_peers import peers_bench, peers_table
+
+    rows = peers_bench(choices.choose_model(model).path, threads, repeats)
+    if as_json:
+        _tell_json("peers", ({"name": row.peer.name, "step": row.step, "cost": row.cost, "stems": row.peer.stems,
+                              "run": row.peer.how, "sdr": row.peer.sdr} for row in rows))  # fmt: skip
+    else:
+        click.echo(peers_table(rows))
+
+
+@bench.command()
+@_model
 @click.option("--blocksize", "blocksizes", type=click.IntRange(16, options.LARGEST_BLOCK), multiple=True,
               default=(64, 128, 256, 512), show_default=True)  # fmt: skip
 @_seconds

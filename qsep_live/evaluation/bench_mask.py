@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from qsep_live.dsp.grid import BINS, FRAME_SECONDS, FRAMES, MODEL_RATE, SEGMENT
-from qsep_live.errors import QsepError
+from qsep_live.evaluation.alone import Alone, alone
 from qsep_live.latent.slerp import LATENT_SIZE
 from qsep_live.nets.header import read_header
-
-T = TypeVar("T")
 
 WARM_STEPS = 3
 MATRIX = 1536
@@ -97,21 +91,21 @@ def mask_bench(
     # Exact, and as it runs live, if that is something else on this machine.
     cpu = [("openvino", True), ("openvino", False)] if find_spec("openvino") else []
     plans = [("cpu", *backend, count) for backend in (*cpu, ("torch", True)) for count in threads]
-    plans += [(device, "torch", True, 1) for device in _alone(_accelerators)]
-    operations = {count: _alone(_operations, model_path, count) for count in presets}
+    plans += [(device, "torch", True, 1) for device in alone(_accelerators)]
+    operations = {count: alone(_operations, model_path, count) for count in presets}
     with ExitStack() as closing:
-        steps: list[tuple[_Alone, Row, tuple[str, bool, int]]] = []
-        products: dict[tuple[str, bool, int], _Alone] = {}
+        steps: list[tuple[Alone, Row, tuple[str, bool, int]]] = []
+        products: dict[tuple[str, bool, int], Alone] = {}
         for device, backend, exact, thread_count in plans:
             for count in presets:
-                process = closing.enter_context(_Alone())
+                process = closing.enter_context(Alone())
                 row: Row = process.call(_open, model_path, device, backend, exact, thread_count, count)
                 half = row.backend.endswith("bf16") or device == "cuda"
                 if not exact and not half:
                     continue
                 key = device, half, thread_count
                 if key not in products:
-                    products[key] = closing.enter_context(_Alone())
+                    products[key] = closing.enter_context(Alone())
                     products[key].call(_open_product, *key)
                 steps.append((process, replace(row, operations=operations[count]), key))
         # In turns, so that what else the machine does meets all alike.
@@ -159,30 +153,6 @@ def _savings(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row.presets > 1 and (row.backend, row.threads) in alone
     ]
-
-
-class _Alone:
-    """A process of its own that does what it is told, one call after the other."""
-
-    def __enter__(self) -> _Alone:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
-
-    def call(self, work: Callable[..., T], *arguments: object) -> T:
-        try:
-            return self._pool.submit(work, *arguments).result()
-        except BrokenProcessPool:
-            named = ", ".join([work.__name__.strip("_"), *map(str, arguments)])
-            raise QsepError(f"a measuring process died ({named}); was there enough memory?") from None
-
-
-def _alone(work: Callable[..., T], *arguments: object) -> T:
-    """``work(*arguments)`` in a fresh process."""
-    with _Alone() as process:
-        return process.call(work, *arguments)
 
 
 def _accelerators() -> list[str]:
