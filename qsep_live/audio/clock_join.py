@@ -74,6 +74,8 @@ class ClockJoin:
 
     Attributes
     ----------
+    joined : bool
+        Whether there is sound.
     delay : float
         Seconds from a frame's writing to its reading.
     dropped, silent : int
@@ -91,7 +93,9 @@ class ClockJoin:
         self._match = ClockMatch(rate)
         self._margin = MARGIN
         self._largest = 0
-        self._reader: Varispeed | None = None
+        # Made once: it refers to this object, and where nobody collects cycles it would never go.
+        self._reader = Varispeed(channels, self._pull, 1.0)
+        self.joined = False
         self._first = self._taken = 0
         self._rise = self._fall = 0
         self._now = 0.0
@@ -99,11 +103,6 @@ class ClockJoin:
         self._made_up = 0
         self.delay = 0.0
         self.dropped = self.silent = 0
-
-    @property
-    def joined(self) -> bool:
-        """Whether there is sound."""
-        return self._reader is not None
 
     @property
     def drift(self) -> float:
@@ -120,12 +119,12 @@ class ClockJoin:
             self._meet(mark)
         if mark is None or now - mark.time > STALE + mark.block * mark.seconds:
             self._stop()
-        elif self._reader is None:
+        elif not self.joined:
             self._start(mark, due)
-        if mark is None or self._reader is None:
+        if mark is None or not self.joined:
             out[:] = 0.0
             return
-        self._read(self._reader, out, mark, due)
+        self._read(out, mark, due)
 
     def _meet(self, mark: Mark) -> None:
         """Another writer: nothing is known of its clock."""
@@ -136,7 +135,7 @@ class ClockJoin:
         self._stop()
 
     def _stop(self) -> None:
-        self._reader = None
+        self.joined = False
         self.delay = 0.0
 
     def _target(self, mark: Mark) -> float:
@@ -150,12 +149,14 @@ class ClockJoin:
             return
         self._match.forget_error()
         self._made_up = 0
-        self._reader = Varispeed(self._channels, self._pull, mark.rate / self._rate)
+        self._reader.restart(mark.rate / self._rate)
+        self.joined = True
         self._first = self._taken = start
         self._rise, self._fall = FADE, 0
         self._last[:] = 0.0
 
-    def _read(self, reader: Varispeed, out: Block, mark: Mark, due: float) -> None:
+    def _read(self, out: Block, mark: Mark, due: float) -> None:
+        reader = self._reader
         distance = _written(mark, due) - self._first - reader.place
         error = distance - self._target(mark)
         self.delay = distance / mark.rate

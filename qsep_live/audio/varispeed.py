@@ -37,10 +37,16 @@ class Varispeed:
 
     def __init__(self, channels: int, pull: Callable[[int], Block], step: float) -> None:
         self._pull = pull
+        self._resampler = CallbackResampler(self._give, 1.0 / step, _QUALITY, channels)
+        self.restart(step)
+
+    def restart(self, step: float) -> None:
+        """Begin anew, as if nothing had been pulled."""
         self._pulled = self._owed = 0
         self._step = step
         self.place = 0.0
-        self._resampler = CallbackResampler(self._give, 1.0 / step, _QUALITY, channels)
+        self._resampler.reset()
+        self._resampler.set_starting_ratio(1.0 / step)
 
     def need(self, frames: int, step: float) -> int:
         """Input frames that `read` of as many ``frames`` at ``step`` will pull."""

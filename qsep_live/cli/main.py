@@ -31,6 +31,7 @@ _COMMANDS = {
     "doctor": "qsep_live.cli.doctor:doctor",
     "demo": "qsep_live.cli.demo:demo",
     "bench": "qsep_live.cli.bench:bench",
+    "soak": "qsep_live.cli.soak:soak",
     "slakh": "qsep_live.cli.slakh:slakh",
     "evaluate": "qsep_live.cli.evaluate:evaluate",
     "experiment": "qsep_live.cli.experiment:experiment",

@@ -209,8 +209,19 @@ class LiveSession:
     @property
     def pids(self) -> list[int]:
         """The processes of the session that live now, the host first."""
+        return [*self.workers.values()]
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """The same by name: host, audio, mask, MIDI, input."""
         workers = (self._audio, self._mask, self._midi, self._input)
-        return [os.getpid(), *(worker.pid for worker in workers if worker.alive and worker.pid is not None)]
+        alive = {worker.name: worker.pid for worker in workers if worker.alive and worker.pid is not None}
+        return {"host": os.getpid(), **alive}
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """What `apply` can set."""
+        return [*(replace(MORPH, name=name) for name in self._morphs), WET, GAIN, *self._rack_parameters]
 
     def status(self) -> Status:
         """One look at everything."""
@@ -249,6 +260,7 @@ class LiveSession:
             callback_p50=percentile(board.times, 0.5),
             callback_p99=percentile(board.times, 0.99),
             callback_p999=percentile(board.times, 0.999),
+            callback_max=percentile(board.times, 1.0),
             **{key: int(totals[key]) for key in _COUNTERS},
             dropped=int(mask["dropped"]),
             mask_restarts=self._mask.restarts,
@@ -336,7 +348,7 @@ class LiveSession:
 
     def _bind(self) -> None:
         names = [preset.name for part in self.config.parts for preset in part.presets]
-        parameters = [*(replace(MORPH, name=name) for name in self._morphs), WET, GAIN, *self._rack_parameters]
+        parameters = self.parameters
         self.config.mapping.check(parameters, names)
         self._surface = ControlSurface(self.config.mapping, parameters, names)
         for name, glide in self._glides.items():

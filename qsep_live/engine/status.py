@@ -99,6 +99,7 @@ class Status:
     input_restarts: int = 0
     missed: int = 0
     drift: float = 0.0
+    callback_max: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: −∞ becomes None, the latency carries its total."""

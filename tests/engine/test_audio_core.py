@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+import types
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from qsep_live.audio.stream import StreamTimes
 from qsep_live.dsp.grid import BINS
+from qsep_live.engine import input_feed, input_process
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.gain_field import GainField, GainFrames
+from qsep_live.engine.input_feed import InputFeed
+from qsep_live.engine.input_process import Capture
 from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mask_process import MaskLoop
@@ -115,6 +119,51 @@ def test_in_lockstep_live_is_the_offline_render(
     late = round(delay * rate)
     np.testing.assert_allclose(heard[late:], expected[: len(sound) - late], atol=1e-5)
     assert np.abs(heard).max() > 0.1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_ten_thousand_blocks_leave_no_allocation_behind(
+    board: Board, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fresh masks, moving knobs, sound that is too loud, and an input device of its own in one of the cases."""
+    core, block = open_core(board, 44_100, 0.025), 128
+    if apart:
+        core._source = InputFeed(board, 2, 44_100)
+        capture = Capture(board, 44_100)
+    sound = 1.5 * noise(64 * block)
+    heard, nothing = np.zeros((block, 2), np.float32), np.zeros((block, 0), np.float32)
+    gains = np.full((8, BINS), 0.7, np.float32)
+    now = [100.0]
+    for module in (input_feed, input_process):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def run(blocks: int) -> None:
+        for number in range(blocks):
+            start = number % 64 * block
+            # An interruption now and then, after which an input device's sound begins anew.
+            now[0] += 5.0 if number % 1000 == 0 else block / 44_100
+            if apart:
+                capture.process(sound[start : start + block], nothing, TIMES)
+            if number % 16 == 0:
+                end = core._signal.position
+                board.mailbox.publish(GainFrames(end, end - 7 * 512.0, 512.0, gains), 1)
+                board.control.publish(wet=number % 3 / 2, gain=float(number % 5))
+            core.process(nothing if apart else sound[start : start + block], heard, TIMES)
+
+    run(500)
+    tracemalloc.start()
+    try:
+        run(500)
+        before = tracemalloc.get_traced_memory()[0]
+        run(10_000)
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    # A float here or there is another object than before; a leak of one a block would be 240 kB.
+    assert after - before < 4096
+    board.audio.refresh()
+    assert board.audio["callbacks"] == 11_000
+    assert board.audio["limited"] > 0
 
 
 class Two:
