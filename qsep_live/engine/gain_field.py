@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BIN_HZ, BINS
 
+TREND = 2
+"""Frames over which the newest gains' trend is taken."""
+SLOWING = 0.7
+"""What is left of the trend after each frame beyond the newest."""
+
 
 @dataclass(frozen=True)
 class GainFrames:
@@ -36,7 +41,11 @@ class GainFrames:
 
 
 class GainField:
-    """Gains by time and bin; between frames linear, after the newest held, before the oldest held too."""
+    """Gains by time and bin; between frames linear, before the oldest held.
+
+    After the newest they go on as over the last two frames, slower and slower, and then stay: a tenth of a dB to a
+    seventh better than holding the newest at once (docs/evaluation.md).
+    """
 
     def __init__(self) -> None:
         self._frames: GainFrames | None = None
@@ -60,7 +69,8 @@ class GainField:
         Returns
         -------
         bool
-            Whether ``time`` is covered; False if the nearest frame was held, or if there is none (``out`` is left).
+            Whether ``time`` is covered; False if gains were held or went on from the newest, or if there is none
+            (``out`` is left).
         """
         frames = self._frames
         if frames is None:
@@ -74,6 +84,11 @@ class GainField:
         else:
             np.multiply(frames.gains[index], 1.0 - fraction, out=out)
             out += fraction * frames.gains[index + 1]
+        if place > last >= TREND:
+            np.subtract(frames.gains[last], frames.gains[last - TREND], out=out)
+            out *= SLOWING * (1.0 - SLOWING ** (place - last)) / (1.0 - SLOWING) / TREND
+            out += frames.gains[last]
+            np.clip(out, 0.0, 1.0, out=out)
         return bool(0.0 <= place <= last)
 
 

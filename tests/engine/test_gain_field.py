@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsep_live.dsp.grid import BIN_HZ, BINS
-from qsep_live.engine.gain_field import BinMap, GainField, GainFrames
+from qsep_live.engine.gain_field import SLOWING, BinMap, GainField, GainFrames
 
 TRAFFIC = st.lists(
     st.tuples(
@@ -20,9 +20,16 @@ TRAFFIC = st.lists(
 
 
 def brute_force(frames: GainFrames, time: float) -> tuple[np.ndarray, bool]:
-    """Bin by bin with numpy's own interpolation, which holds the ends."""
+    """Bin by bin with numpy's own interpolation, which holds the ends; step by step beyond the newest."""
     times = frames.first + frames.spacing * np.arange(len(frames.gains))
     gains = np.stack([np.interp(time, times, frames.gains[:, k]) for k in range(0, BINS, 37)])
+    beyond = (time - times[-1]) / frames.spacing
+    if beyond > 0 and len(frames.gains) > 2:
+        trend = (frames.gains[-1] - frames.gains[-3])[::37].astype(np.float64) / 2
+        run = sum(SLOWING**step for step in range(1, int(beyond) + 1))
+        # A part of a step is what makes the sum's closed form whole.
+        run += SLOWING ** int(beyond) * SLOWING * (1 - SLOWING ** (beyond - int(beyond))) / (1 - SLOWING)
+        gains = np.clip(frames.gains[-1, ::37] + trend * run, 0.0, 1.0)
     return gains, bool(times[0] <= time <= times[-1])
 
 
@@ -63,8 +70,23 @@ def test_on_a_frame_its_very_gains_are_given() -> None:
         np.testing.assert_array_equal(out, gains[k])
     assert not field.lookup(511.0, out)
     np.testing.assert_array_equal(out, gains[0])
-    assert not field.lookup(9999.0, out)
-    np.testing.assert_array_equal(out, gains[2])
+
+
+def test_beyond_the_newest_gains_go_on_slower_and_slower_and_stay_gains() -> None:
+    gains = np.zeros((3, BINS), np.float32)
+    gains[:, 1:] = 0.5 + np.linspace(-0.1, 0.1, BINS - 1) * np.arange(3)[:, None]
+    gains[:, 0] = 0.0, 0.4, 0.8
+    field, out = GainField(), np.empty(BINS, np.float32)
+    field.publish(GainFrames(3000, 0.0, 512.0, gains))
+    before, steps = gains[2].copy(), []
+    for k in range(1, 30):
+        assert not field.lookup(512.0 * (2 + k), out)
+        assert ((out >= 0.0) & (out <= 1.0)).all()
+        steps.append(out[-1] - before[-1])
+        before = out.copy()
+    assert out[0] == 1.0
+    np.testing.assert_allclose(np.divide(steps[1:10], steps[:9]), SLOWING, rtol=0.01)
+    assert abs(steps[-1]) < 1e-4
 
 
 @pytest.mark.parametrize(("frame", "rate"), [(2048, 44_100), (4096, 88_200), (1024, 22_050)])
