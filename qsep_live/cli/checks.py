@@ -187,6 +187,35 @@ def disk(_machine: Machine, _model: str | None, _device: str, _threads: int) -> 
         )  # fmt: skip
 
 
+def loopback_check(given: str | None, heard: str | None) -> Check:
+    """The check of ``--loopback``, with devices by name."""
+
+    def loopback(_machine: Machine, _model: str | None, _device: str, _threads: int) -> Iterator[Finding]:
+        """A chirp through a cable from output to input: the latency that is there, and the one that is said."""
+        from qsep_live.audio.devices import find_device
+        from qsep_live.audio.loopback import measure_loopback
+
+        try:
+            found = measure_loopback(find_device("input", given), find_device("output", heard))
+        except QsepError as error:
+            what, _, advice = str(error).partition(": put ")
+            yield Finding("loopback", "fail", what, f"put {advice}" if advice else "")
+            return
+        off = found.measured - found.declared
+        cable = "the JACK server as the cable, so the interface had no part" if found.inside else "through a cable"
+        text = (
+            f"measured {1e3 * found.measured:.1f} ms ({round(found.measured * found.rate)} samples), declared"
+            f" {1e3 * found.declared:.1f} ms: {1e3 * off:+.1f} ms; {cable}; {found.rate} Hz, {found.blocksize} frames"
+        )
+        data = {
+            "measured": found.measured, "declared": found.declared, "level": found.level, "rate": found.rate,
+            "blocksize": found.blocksize, "inside": found.inside,
+        }  # fmt: skip
+        yield Finding("loopback", "ok", text, data=data)
+
+    return loopback
+
+
 CHECKS: tuple[Check, ...] = (system, portaudio, midi, model, network, callback, disk)
 
 
