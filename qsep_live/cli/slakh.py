@@ -68,7 +68,7 @@ def render(
     the mix. A file that was rendered with this seed before is passed over: a batch that was stopped can be run again.
     """
     from qsep_live.training.slakh_render import SlakhRenderer
-    from qsep_live.training.synth import RATES, find_soundfonts
+    from qsep_live.audio.synth import RATES, find_soundfonts
 
     root = Path(output).expanduser()
     if root.exists() and not root.is_dir():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qsep_live.audio.synth import DRUM_CHANNEL
 from qsep_live.errors import QsepError
 from qsep_live.open_midi import open_midi
 from qsep_live.training.general_midi import DRUM_PROGRAM, program_name
@@ -13,7 +14,6 @@ from qsep_live.training.general_midi import DRUM_PROGRAM, program_name
 if TYPE_CHECKING:
     from mido import Message, MidiFile, MidiTrack
 
-DRUM_CHANNEL = 9
 LONGEST = 20 * 60
 """Seconds that a file may last: all stems of it are in memory at once, and a damaged file may ask for years."""
 _BANK_SELECT = (0, 32)
@@ -49,6 +49,10 @@ class Part:
     @property
     def is_drum(self) -> bool:
         return self.program == DRUM_PROGRAM
+
+    def __str__(self) -> str:
+        """What a person calls its program."""
+        return f"drum kit {self.kit}" if self.is_drum else f"program {self.program} ({program_name(self.program)})"
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qsep_live.audio.synth import TAIL, SoundFonts
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.training.general_midi import family, program_name
 from qsep_live.training.midi_parts import Part, Score, read_score
 from qsep_live.training.slakh import METADATA, SPLITS, read_metadata, track_folders
-from qsep_live.training.synth import TAIL, SoundFonts, describe
 
 LOUDNESS = -13.0
 """LUFS that each stem is brought to before they are mixed, Slakh's ``normalization_factor``."""
@@ -252,9 +252,9 @@ def _remarks(midi: Path, voices: Sequence[_Voice]) -> list[str]:
     remarks = []
     for index, voice in enumerate(voices):
         if voice.font is None:
-            remarks.append(f"{midi}: no SoundFont has {describe(voice.part)}; S{index:02d} has no sound")
+            remarks.append(f"{midi}: no SoundFont has {voice.part}; S{index:02d} has no sound")
         elif voice.sound is None:
-            remarks.append(f"{midi}: {describe(voice.part)} is silent; S{index:02d} has no sound")
+            remarks.append(f"{midi}: {voice.part} is silent; S{index:02d} has no sound")
     return remarks
 
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_is_one_line(
 def test_a_package_that_is_missing(
     qsep: Qsep, work: Path, soundfont: Path, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qsep_live.training import synth
+    from qsep_live.audio import synth
 
     synth._library.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, package, None)

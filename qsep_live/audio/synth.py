@@ -1,4 +1,4 @@
-"""FluidSynth, offline: a part of a MIDI file through a SoundFont's preset to mono sound.
+"""FluidSynth, offline: notes through a SoundFont's preset to mono sound.
 
 Threading: `SoundFonts` may be used by several threads; each render has a synthesizer of its own.
 """
@@ -13,23 +13,48 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.training.general_midi import program_name
-from qsep_live.training.midi_parts import DRUM_CHANNEL, Part
 
 SUFFIXES = (".sf2", ".sf3")
 RATES = (8_000, 96_000)
 """Hz, the range that FluidSynth renders at."""
 TAIL = 4.0
 """Seconds that notes may ring on after the last event."""
+DRUM_CHANNEL = 9
 _DRUM_BANK = 128
 _PIECE = 1 << 16
 _LOG_LEVELS = 5
+
+
+class Timed(Protocol):
+    """A message (mido's), and when."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def message(self) -> Any: ...
+
+
+class Playable(Protocol):
+    """What one General MIDI program plays; of a drum part, ``kit`` is the program."""
+
+    @property
+    def program(self) -> int: ...
+
+    @property
+    def kit(self) -> int: ...
+
+    @property
+    def is_drum(self) -> bool: ...
+
+    @property
+    def events(self) -> Sequence[Timed]: ...
 
 
 class SoundFonts:
@@ -41,6 +66,8 @@ class SoundFonts:
         Files, each of which has been opened once when this returns.
     rate
         Hz that is rendered at.
+    extra
+        The extra of this package that brings pyfluidsynth, to name where it is missing.
 
     Raises
     ------
@@ -50,8 +77,8 @@ class SoundFonts:
         A file is no SoundFont.
     """
 
-    def __init__(self, paths: Sequence[Path], rate: int) -> None:
-        self.paths, self._rate = tuple(paths), rate
+    def __init__(self, paths: Sequence[Path], rate: int, extra: str = "train") -> None:
+        self.paths, self._rate, self._extra = tuple(paths), rate, extra
         for path in self.paths:
             _check(path)
             with _quiet():
@@ -59,7 +86,7 @@ class SoundFonts:
             synth.delete()
 
     def render(
-        self, part: Part, order: Sequence[int], seconds: float, progress: Callable[[float], None]
+        self, part: Playable, order: Sequence[int], seconds: float, progress: Callable[[float], None]
     ) -> tuple[Path, NDArray[np.float32]] | None:
         """Play ``part`` by the first SoundFont, of ``order``, that has its program.
 
@@ -88,7 +115,7 @@ class SoundFonts:
 
     def _open(self, path: Path) -> tuple[Any, int]:
         settings = {"synth.dynamic-sample-loading": 1, "synth.cpu-cores": 1}
-        synth = _library().Synth(samplerate=float(self._rate), channels=16, **settings)
+        synth = _library(self._extra).Synth(samplerate=float(self._rate), channels=16, **settings)
         font: int = synth.sfload(str(path))
         if font < 0:
             synth.delete()
@@ -115,18 +142,13 @@ def find_soundfonts(names: Sequence[Path]) -> list[Path]:
     return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
-def describe(part: Part) -> str:
-    """What a person calls the part's program."""
-    return f"drum kit {part.kit}" if part.is_drum else f"program {part.program} ({program_name(part.program)})"
-
-
 @cache
-def _library() -> Any:
+def _library(extra: str) -> Any:
     try:
         import fluidsynth
     except ImportError as error:
         # The package is there and the library is not, or neither.
-        missing = "the pyfluidsynth package: pip install 'qsep-live[train]'"
+        missing = f"the pyfluidsynth package: pip install 'qsep-live[{extra}]'"
         if error.name != "fluidsynth":
             missing = "the FluidSynth library (Debian: apt-get install libfluidsynth3)"
         raise UsageError(f"rendering MIDI needs {missing}") from None
@@ -142,11 +164,13 @@ def _library() -> Any:
 @cache
 def _write_float() -> Any:
     """FluidSynth's output in float: its 16-bit one, the only one that pyfluidsynth wraps, clips."""
+    import fluidsynth
+
     pointer, number = ctypes.c_void_p, ctypes.c_int
     sides = [
         (f"{side}{what}", pointer if what == "out" else number, 1) for side in "lr" for what in ("out", "off", "incr")
     ]
-    return _library().cfunc("fluid_synth_write_float", number, ("synth", pointer, 1), ("len", number, 1), *sides)
+    return fluidsynth.cfunc("fluid_synth_write_float", number, ("synth", pointer, 1), ("len", number, 1), *sides)
 
 
 @contextmanager
@@ -181,19 +205,19 @@ def _check(path: Path) -> None:
         raise QsepError(f"{path}: truncated: {path.stat().st_size:,} of {said:,} bytes")
 
 
-def _select(synth: Any, font: int, part: Part) -> bool:
+def _select(synth: Any, font: int, part: Playable) -> bool:
     if not part.is_drum:
         return bool(synth.program_select(_channel(part), font, 0, part.program) == 0)
     # A kit that a SoundFont has not got is played by its standard kit, as synthesizers do.
     return any(synth.program_select(DRUM_CHANNEL, font, _DRUM_BANK, kit) == 0 for kit in (part.kit, 0))
 
 
-def _channel(part: Part) -> int:
+def _channel(part: Playable) -> int:
     return DRUM_CHANNEL if part.is_drum else 0
 
 
 def _play(
-    synth: Any, part: Part, rate: int, seconds: float, progress: Callable[[float], None]
+    synth: Any, part: Playable, rate: int, seconds: float, progress: Callable[[float], None]
 ) -> Iterator[NDArray[np.float32]]:
     channel, done = _channel(part), 0
     for event in part.events:
