@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from qsep_live.audio.synth import SoundFonts, find_soundfonts
 from qsep_live.errors import QsepError
 from qsep_live.training.midi_parts import Event, Part, read_score
-from qsep_live.training.synth import SoundFonts, find_soundfonts
 
 RATE = 22_050
 Sound = np.ndarray

@@ -15,6 +15,7 @@ Delay = float | Literal["auto", "centred"]
 
 MODES = ("isolate", "remove", "balance")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "bf16")
 GAIN_RANGE = (-60.0, 12.0)
 LARGEST_BLOCK = 8192
 MOST_OUTPUTS = 64

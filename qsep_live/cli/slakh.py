@@ -67,8 +67,8 @@ def render(
     at random from those that have the program; all stems are brought to one loudness (ITU-R BS.1770-4) and add up to
     the mix. A file that was rendered with this seed before is passed over: a batch that was stopped can be run again.
     """
-    from qsep_live.training.slakh_render import SlakhRenderer
     from qsep_live.audio.synth import RATES, find_soundfonts
+    from qsep_live.training.slakh_render import SlakhRenderer
 
     root = Path(output).expanduser()
     if root.exists() and not root.is_dir():

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from qsep_live.training.loop import Ending
     from qsep_live.training.settings import Settings
 
-PRECISIONS = ("fp32", "bf16")
 _FOLDER = click.Path(path_type=Path)
 _STEPS = re.compile(r"(\d+)\s*(?:steps?)?")
 
@@ -158,7 +157,7 @@ def _print_recipes() -> None:
 @click.option("--seed", metavar="N", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option(
     "--precision",
-    type=click.Choice(PRECISIONS),
+    type=click.Choice(options.PRECISIONS),
     default="fp32",
     show_default=True,
     help="bf16: autocast, weights stay fp32.",

@@ -29,7 +29,7 @@ _STAY = 0.15
 _OUT_OF_KEY = 0.1
 """What each tone of a chord outside the melody's key costs."""
 _DIMINISHED = 0.1
-_WINDOW = 2 * BAR
+WINDOW = 2 * BAR
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def expected_density(shares: Tensor, window: int = STEPS) -> Tensor:
     return onsets.unfold(-1, window, hop).mean(dim=-1) * BAR
 
 
-def density_loss(shares: Tensor, density: Tensor | float, window: int = _WINDOW) -> Tensor:
+def density_loss(shares: Tensor, density: Tensor | float, window: int = WINDOW) -> Tensor:
     """How far the density lies from the reference, ``(n,)``.
 
     The mean over windows of (log2 of notes a bar against the reference)²: 1 for twice or half as many. That it is

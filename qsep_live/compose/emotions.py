@@ -62,16 +62,16 @@ _VALENCE_AROUSAL = {
     "dark": (-0.9, -0.2),
 }
 """Where the words lie in Russell's circumplex, each from -1 to 1; see docs/compose.md."""
-_PITCH_MIDDLE, _PITCH_SPAN = 70.0, 7.0
+PITCH_MIDDLE, PITCH_SPAN = 70.0, 7.0
 """Mean and standard deviation of the training songs' mean pitches; docs/compose.md has the figures."""
-_DENSITY_MIDDLE, _DENSITY_RATIO = 5.0, 1.6
+DENSITY_MIDDLE, _DENSITY_RATIO = 5.0, 1.6
 """Their (geometric) mean density, and how far it goes with full arousal: about their 5th to 95th percentile."""
 
 
 def _default(valence: float, arousal: float) -> Reference:
     """Higher with valence, and half as much with arousal; faster with arousal alone."""
-    pitch = _PITCH_MIDDLE + _PITCH_SPAN * (valence + 0.5 * arousal) / 1.5
-    return Reference(round(pitch, 1), round(_DENSITY_MIDDLE * _DENSITY_RATIO**arousal, 1))
+    pitch = PITCH_MIDDLE + PITCH_SPAN * (valence + 0.5 * arousal) / 1.5
+    return Reference(round(pitch, 1), round(DENSITY_MIDDLE * _DENSITY_RATIO**arousal, 1))
 
 
 DEFAULT: Mapping[str, Reference] = {name: _default(*place) for name, place in _VALENCE_AROUSAL.items()}

@@ -106,6 +106,16 @@ def melody_of(tokens: Iterable[int]) -> Melody:
     return Melody(tuple(notes), steps)
 
 
+def joined(melodies: Iterable[Melody]) -> Melody:
+    """One after the other."""
+    notes: list[Note] = []
+    steps = 0
+    for melody in melodies:
+        notes += [note._replace(start=steps + note.start) for note in melody.notes]
+        steps += melody.steps
+    return Melody(tuple(notes), steps)
+
+
 def into_range(pitch: int) -> int:
     """``pitch``, moved by octaves to where it has a token."""
     if pitch < LOWEST:

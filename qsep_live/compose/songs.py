@@ -126,6 +126,11 @@ class Windows:
         tokens = np.stack([windows[random.integers(len(windows))] for windows in chosen])
         return transposed(tokens, random.integers(_SHIFTS.start, _SHIFTS.stop, size=size))
 
+    def bars(self, step: int, size: int) -> Tokens:
+        """``(size, 16)`` tokens: a bar of each of ``size`` windows."""
+        windows = self.batch(step, size).reshape(size, BARS, BAR)
+        return windows[np.arange(size), np.random.default_rng((self._seed, step, 1)).integers(BARS, size=size)]
+
 
 def fingerprint(songs: Sequence[Song]) -> str:
     """16 hex digits of names and notes: whether two data sets are one."""

@@ -27,11 +27,14 @@ _SCHEMA = 1
 
 @dataclass
 class Progress:
-    """Where a run stands: steps, seconds spent on them, and the best validation score so far."""
+    """Where a run stands: steps, seconds spent on them, the best validation score so far, how many of the steps were on
+    single bars, and whether it learns whole melodies by now."""
 
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    bar_steps: int = 0
+    whole: bool = False
 
 
 class VaeRun:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from qsep_live.compose.melody import FIRST_NOTE
+from qsep_live.compose.melody import BAR, FIRST_NOTE
 from qsep_live.compose.songs import Song, Tokens
 from qsep_live.compose.vae import MusicVae, kl
 
@@ -73,6 +73,13 @@ def score(vae: MusicVae, songs: Sequence[Song]) -> Scores:
         len(songs),
         len(true),
     )
+
+
+@torch.no_grad()
+def bar_accuracy(vae: MusicVae, songs: Sequence[Song]) -> float:
+    """Share of tokens right, free-running, where each bar of ``songs`` is written from its own code."""
+    bars = torch.from_numpy(np.concatenate([song.apart() for song in songs]).reshape(-1, BAR))
+    return float((vae.generate_bars(vae.codes(bars)) == bars).float().mean())
 
 
 def note_f1(written: Tokens, true: Tokens) -> float:

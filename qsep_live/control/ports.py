@@ -1,6 +1,6 @@
-"""MIDI input from a port that may come and go.
+"""MIDI input from a port that may come and go, and MIDI output to one that is there.
 
-Threading: one thread owns a `MidiInput` and calls everything on it.
+Threading: one thread owns a `MidiInput` or a `MidiOutput` and calls everything on it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CAPACITY = 1024
 # Trying a server that is not there costs some ten milliseconds.
 _RETRY = 3.0
+# JACK takes messages with its next cycle, and one that closes before has sent nothing.
+_DRAIN = 0.1
 _NO_INSTRUMENT = "midi through"
 
 
@@ -182,3 +184,43 @@ class MidiInput:
         there = ", ".join(f"'{name}'" for system in self._systems.values() for name in system.names())
         wanted = f"no MIDI input has '{self._name_part}' in its name"
         return f"{wanted} (there are: {there or 'none'}); waiting for it"
+
+
+class MidiOutput:
+    """The first MIDI output port whose name contains ``name_part``, in any case.
+
+    Raises
+    ------
+    QsepError
+        There is no such port, or no MIDI system at all: says what there is.
+    """
+
+    def __init__(self, name_part: str) -> None:
+        reasons, there = [], []
+        for api, label in known_systems():
+            try:
+                system = MidiSystem(api, "out")
+            except ConnectionError as error:
+                reasons.append(f"{label}: {error}")
+                continue
+            names = system.names()
+            for name in names:
+                if name_part.lower() in name.lower() and system.open(name):
+                    self._system, self.port_name = system, name
+                    return
+            there += names
+            system.close()
+        if len(reasons) == len(known_systems()):
+            raise QsepError(_no_system(reasons))
+        listed = ", ".join(f"'{name}'" for name in there) or "none"
+        raise QsepError(f"no MIDI output has '{name_part}' in its name; there are: {listed}")
+
+    def send(self, message: bytes) -> None:
+        """Send one message. Raises QsepError where the port is gone."""
+        if not self._system.send(message):
+            raise QsepError(f"MIDI output '{self.port_name}' is gone")
+
+    def close(self) -> None:
+        """Let go of the port; what was sent a moment ago still arrives."""
+        time.sleep(_DRAIN)
+        self._system.close()

@@ -37,7 +37,7 @@ def _unless_gone(call: Callable[..., _T], otherwise: _T, *arguments: object) -> 
 
 
 class MidiSystem:
-    """One such client, for reading (``in``) or for listing where to write (``out``).
+    """One such client, for reading (``in``) or for writing (``out``).
 
     Raises
     ------
@@ -79,7 +79,7 @@ class MidiSystem:
         return _unless_gone(self._rtmidi.get_ports, []) if self.alive else []
 
     def open(self, source: str) -> bool:
-        """Listen to ``source``; False when it went away meanwhile."""
+        """Listen to ``source`` (or be ready to send to it); False when it went away meanwhile."""
         if self._used:
             self._renew()
         self._used = True
@@ -107,7 +107,7 @@ class MidiSystem:
         self._stamp = math.inf
 
     def _open_index(self, index: int) -> Any:
-        return self._rtmidi.open_port(index, name="midi in")
+        return self._rtmidi.open_port(index, name=f"midi {self._kind}")
 
     def linked(self) -> bool:
         """Whether the port that was opened is still there, and the same one.
@@ -140,6 +140,16 @@ class MidiSystem:
         start = min(self._stamp, now - span)
         self._stamp = start + span
         return [(min(now, max(since, start + offset)), data) for offset, data in messages]
+
+    def send(self, message: bytes) -> bool:
+        """Send to the port that was opened; False when it is gone."""
+        if not self.linked():
+            return False
+        return bool(_unless_gone(self._send, False, message))
+
+    def _send(self, message: bytes) -> bool:
+        self._rtmidi.send_message(message)
+        return True
 
     def close(self) -> None:
         """Leave the system; the object is spent."""

@@ -60,7 +60,7 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], alpha: float) -> NDArr
         return a64.astype(np.float32)
     if alpha >= 1.0:
         return b64.astype(np.float32)
-    mixed = _between(a64, b64, float(alpha))
+    mixed = between(a64, b64, float(alpha))
     return np.clip(mixed, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
 
 
@@ -74,7 +74,8 @@ def _checked(vector: NDArray[np.float32], which: str) -> NDArray[np.float64]:
     return wide
 
 
-def _between(a: NDArray[np.float64], b: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
+def between(a: NDArray[np.float64], b: NDArray[np.float64], alpha: float) -> NDArray[np.float64]:
+    """`slerp` for vectors of any length, unchecked, for ``alpha`` from 0 to 1."""
     beta = 1.0 - alpha
     length_a, length_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
     if length_a < _NO_DIRECTION or length_b < _NO_DIRECTION:

@@ -21,7 +21,7 @@ from qsep_live.errors import QsepError, UsageError
 
 Songs = Callable[[int], Path]
 SMALL = VaeConfig(embedding=12, encoder=16, latent=16, conductor=24, bar=24, decoder=48)
-QUICK = VaeTraining(batch=8, learning_rate=0.02, warmup=5, beta=0.001)
+QUICK = VaeTraining(batch=8, bars=0.4, noise=0.01, learning_rate=0.02, whole_rate=0.01, warmup=5, beta=0.001)
 SIZES = "embedding=6 encoder=6 latent=4 conductor=6 bar=6 decoder=8 batch=2"
 
 
