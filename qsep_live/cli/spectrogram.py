@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ import click
 
 from qsep_live.cli import choices, options
 from qsep_live.cli.assignments import assign
+from qsep_live.cli.evaluate import finish, output_option, prepare_folder, track_bar
 from qsep_live.cli.interrupt import Noted
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
+    from qsep_live.compose.mel import Array
     from qsep_live.compose.mel_generator import MelGenerator
 
 NETWORK = "spectrogram.safetensors"
@@ -26,7 +29,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.group()
 def spectrogram() -> None:
-    """Music that goes on from a clip: prepare, train, generate, live too."""
+    """Music that goes on from a clip: prepare, train, generate, live too; and evaluate."""
 
 
 @spectrogram.command()
@@ -140,6 +143,60 @@ def generate(engine: tuple[str, ...], live: bool, output: Path | None, overwrite
         _write(generator, seconds or 20.0, output)
 
 
+@spectrogram.command(short_help="Measure the generator on songs that it has not learned from.")
+@click.argument("spectrograms", metavar="FILE", type=_PATH)
+@click.option("--seconds", metavar="N", type=click.FloatRange(0.1, 3600.0), default=60.0, show_default=True,
+              help="Music that goes on from each clip.")  # fmt: skip
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Go on from the first N songs only.")
+@click.option("--temperature", metavar="X", type=click.FloatRange(0.0, 2.0), default=1.0, show_default=True,
+              help="Times the noise that the network asks for.")  # fmt: skip
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of the first clip's noise; each has its own.",
+)
+@click.option("--network", metavar="FILE", type=_PATH, help="Another generator (.safetensors).")
+@output_option(required=True)
+def evaluate(
+    spectrograms: Path, seconds: float, limit: int | None, temperature: float, seed: int, network: Path | None,
+    output: Path,
+) -> None:  # fmt: skip
+    """Measure the generator on the validation songs of what `prepare` wrote.
+
+    They are those that `train` set aside. The next frame against simple guesses; music that goes on from the first
+    piece of each song, as WAV beside the table: its bands and its level against the clip's; and what it costs.
+    """
+    import torch
+
+    from qsep_live.cli.spectrogram_report import Row, spectrogram_report, wav_path
+    from qsep_live.compose.mel import Mel
+    from qsep_live.compose.mel_net_file import load_mel_net
+    from qsep_live.compose.mel_pieces import load_pieces
+    from qsep_live.compose.mel_quality import generate as go_on
+    from qsep_live.compose.mel_scores import score
+    from qsep_live.compose.mel_train import MelTraining, split_songs
+
+    found = load_mel_net(network or network_path())
+    training = {**asdict(MelTraining()), **found.card.get("training", {})}
+    _, validated = split_songs(load_pieces(spectrograms), training["validation"], training["seed"])
+    prepare_folder(output)
+    torch.set_num_threads(1)  # a step is too small for more
+    songs = list(dict.fromkeys(piece.song for piece in validated))[:limit]
+    rows: list[Row] = []
+    with track_bar("songs", len(songs)) as tell:
+        for number, song in enumerate(songs, 1):
+            pieces = [piece for piece in validated if piece.song == song]
+            clip = Mel(pieces[0].db, pieces[0].loudest)
+            made = go_on(found.network, clip, seconds, temperature, seed + number - 1)
+            _write_sound(wav_path(output, number, song), made.sound)
+            rows.append((song, clip, score(found.network, pieces), made))
+            tell(number)
+    finish(spectrogram_report(rows, score(found.network, validated), seconds), output)
+
+
 def _generator(given: dict[str, Any]) -> MelGenerator:
     """Raises QsepError: the clip or the network cannot be used."""
     import torch
@@ -158,7 +215,6 @@ def _write(generator: MelGenerator, seconds: float, output: Path) -> None:
     """By librosa, all at once."""
     import numpy as np
 
-    from qsep_live.audio.writer import write_audio
     from qsep_live.compose.mel import FRAMES_A_SECOND, RATE, Mel
     from qsep_live.compose.mel_inversion import sound_of
     from qsep_live.ui.progress import progress_bar
@@ -171,14 +227,22 @@ def _write(generator: MelGenerator, seconds: float, output: Path) -> None:
             progress(number / FRAMES_A_SECOND)
     drawn = time.perf_counter() - began
     sound = sound_of(Mel(np.stack(frames), generator.loudest))[: round(seconds * RATE)]
-    peak = float(np.abs(sound).max())
-    if peak > PEAK:
-        sound = sound * np.float32(PEAK / peak)
-    write_audio(output, sound[:, None], RATE)
+    _write_sound(output, sound)
     click.echo(
         f"{output}: {seconds:.1f} s, {len(frames)} frames drawn in {drawn:.1f} s,"
         f" made sound in {time.perf_counter() - began - drawn:.1f} s"
     )
+
+
+def _write_sound(path: Path, sound: Array) -> None:
+    """Mono ``sound`` (samples,), turned down where it would be louder than PEAK."""
+    import numpy as np
+
+    from qsep_live.audio.writer import write_audio
+    from qsep_live.compose.mel import RATE
+
+    peak = float(np.abs(sound).max())
+    write_audio(path, sound[:, None] * np.float32(min(1.0, PEAK / max(peak, PEAK))), RATE)
 
 
 def _stream(generator: MelGenerator, seconds: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from qsep_live.audio.writer import write_audio
 from qsep_live.cli.main import run as run_main
+from qsep_live.cli.spectrogram import network_path
 from qsep_live.compose.mel import HOP, RATE, mel_of, read_mel
 from qsep_live.compose.mel_generator import MelGenerator
 from qsep_live.compose.mel_inversion import LOOKAHEAD, StreamInversion
@@ -84,6 +86,63 @@ def test_the_engine_separates_what_a_pipe_brings(folder: Path, tmp_path: Path, m
     assert np.abs(expected).max() > 1e-3
     # What the file cannot hold is clipped, and the rest has 24 bits.
     assert np.abs(sound[: len(expected)] - np.clip(expected, -1.0, 1.0)).max() < 1e-3
+
+
+def test_the_network_that_is_bundled_goes_on_from_a_clip(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    assert run("generate", "--seconds", 3, "--seed-audio", folder / "clip.wav", "-o", out) == 0
+    made, clip = read_mel(out), read_mel(folder / "clip.wav")
+    levels = [10.0 * np.log10(each.loudest) + each.db.mean(axis=0) for each in (made, clip)]
+    assert np.sqrt(np.mean((levels[0] - levels[1]) ** 2)) < 8.0
+
+
+def test_an_input_of_the_engine_is_the_network_that_is_bundled(tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    words = ("--input", "compose:spectrogram", "--preset", "drums", "--wet", "0", "--duration", "1s")
+    assert run_main([*words, "--output", str(out)]) == 0
+    sound, rate = soundfile.read(out, dtype="float32")
+    assert (len(sound), rate) == (RATE, RATE)
+    generator = MelGenerator(load_mel_net(network_path()).network)
+    stream = StreamInversion(generator.loudest)
+    pushed = [stream.push(frame) for frame in generator.frames(LOOKAHEAD + RATE // HOP)][LOOKAHEAD:]
+    expected = np.concatenate(pushed)[: len(sound) - 2 * HOP]
+    assert np.abs(expected).max() > 1e-3
+    assert np.abs(sound[: len(expected)] - np.clip(expected, -1.0, 1.0)).max() < 1e-3
+
+
+def test_an_evaluation_leaves_a_table_a_figure_and_music(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network, out = folder / "n.safetensors", tmp_path / "out"
+    assert run("evaluate", folder / "s.safetensors", "--network", network, "--seconds", 11, "-o", out) == 0
+    assert capsys.readouterr().out == (out / "spectrogram.md").read_text()
+    with (out / "spectrogram.csv").open() as file:
+        *songs, whole = csv.DictReader(file)
+    (song,) = {each["clip"] for each in songs}  # one of the three validates
+    scores = load_mel_net(network).card["validation"]
+    for name, key in (("MSE, dB²", "network"), ("last frame", "last"), ("mean frame", "mean")):
+        assert float(whole[name]) == pytest.approx(scores[key], rel=0.02)  # float16
+    with (out / "spectrogram-levels.csv").open() as file:
+        (level,) = csv.DictReader(file)
+    assert float(whole["loudest 10 s, dB"]) == float(level["dB above the clip"])
+    assert float(whole["drift, dB"]) == 0.0
+    assert (out / "spectrogram.png").stat().st_size > 10_000
+    sound, _ = soundfile.read(out / f"spectrogram-1-{song}.wav", dtype="float32")
+    assert len(sound) == 11 * RATE
+    assert 0.01 < np.abs(sound).max() <= 0.9
+
+
+def test_what_cannot_be_evaluated_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", tmp_path / "none.safetensors", "-o", tmp_path / "out") == 1
+    assert "none.safetensors: No such file" in told(capsys)
+    assert run("evaluate", folder / "n.safetensors", "-o", tmp_path / "out") == 1
+    assert "no spectrograms of qsep-live compose spectrogram prepare" in told(capsys)
+    write_audio(tmp_path / "one.wav", soundfile.read(folder / "clip.wav", dtype="float32")[0][:, None], RATE)
+    assert run("prepare", tmp_path, "-o", tmp_path / "one.safetensors") == 0
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "one.safetensors", "-o", tmp_path / "out") == 2
+    assert "give two or more" in told(capsys)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
