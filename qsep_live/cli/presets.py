@@ -1,4 +1,4 @@
-"""`qsep-live presets`: list, show, make, blend and remove."""
+"""`qsep-live presets`: list, show, make, blend, retrain and remove."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from qsep_live import __version__
 from qsep_live.cli import choices, options
+from qsep_live.cli.lazy import LazyGroup
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from qsep_live.latent.preset import Scalar
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    commands_at={"retrain": "qsep_live.cli.preset_retrain:retrain"},
+    invoke_without_command=True,
+)
 @click.pass_context
 def presets(ctx: click.Context) -> None:
-    """List, show, make, blend and remove presets. Without a command: list."""
+    """List, show, make, blend, retrain and remove presets. Without a command: list."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_presets, model=None, as_json=False)
 

@@ -36,7 +36,7 @@ def test_help_names_every_command_and_option(qsep: Callable[..., Any]) -> None:
     "path",
     [
         *([name] for name in _COMMANDS),
-        *(["presets", name] for name in ("list", "show", "new", "blend", "remove")),
+        *(["presets", name] for name in ("list", "show", "new", "blend", "retrain", "remove")),
         *(["bench", name] for name in ("mask", "callback", "live", "startup", "memory")),
     ],
     ids=" ".join,
