@@ -81,6 +81,7 @@ def retrain(
         "seed": seed,
         "audio": [which for which, _ in sounds],
     }
+    provenance["structure_limit"] = round(result.limit, 4)
     for when, state in (("before", result.before), ("after", result.after)):
         provenance |= {f"{key}_{when}": round(value, 4) for key, value in state._asdict().items()}
     text = description or f"{name}, {english}"
@@ -158,6 +159,8 @@ def _tell(result: Retrained, emotion: str) -> None:
     ):
         if value:
             missed.append(f"{what} {'falls short' if value > 0 else 'goes too far'} by {size}")
+    if after.structure > result.limit:
+        click.echo(f"less real than real latents are, like the preset itself (up to {result.allowed:.2f} was taken)")
     if missed:
         click.echo(f"{emotion} is not reached: {'; '.join(missed)}")
 

@@ -74,7 +74,9 @@ class Retrained:
     asked, got
         The shift.
     limit
-        Up to which the structure counts as real.
+        Up to which the structure counts as real: the 95th percentile of real latents.
+    allowed
+        Up to which it was taken: the limit, or the untouched latent's where that lies further out.
     windows
         How many were listened to.
     """
@@ -85,6 +87,7 @@ class Retrained:
     asked: Shift
     got: Shift
     limit: float
+    allowed: float
     windows: int
 
     @property
@@ -251,8 +254,8 @@ def retrain(
     # Nothing is moved that would not come nearer.
     found, gaps = [start[None]], [torch.linalg.vector_norm(target)[None]]
     # The start may itself be further out than is usual; what is made of it may be as far, no further.
-    limit = max(reality.limit, float(reality.measure(start[None].numpy())[0]))
-    pair = ActorCritic(start, real, known, target, limit * reality.usual, seed)
+    allowed = max(reality.limit, float(reality.measure(start[None].numpy())[0]))
+    pair = ActorCritic(start, real, known, target, allowed * reality.usual, seed)
     for number in range(ROUNDS):
         loud: list[Tensor] = []
 
@@ -263,7 +266,7 @@ def retrain(
 
         asked_now = pair.round(ask, PROPOSALS)
         gap = torch.linalg.vector_norm(asked_now.condition - known.condition[0] - target, dim=1)
-        real_enough = torch.from_numpy(reality.measure(asked_now.latents.numpy()) <= limit)
+        real_enough = torch.from_numpy(reality.measure(asked_now.latents.numpy()) <= allowed)
         found.append(asked_now.latents)
         gaps.append(torch.where(real_enough & (loud[0] >= floor), gap, torch.inf))
         progress((number + 1) / ROUNDS)
@@ -273,7 +276,7 @@ def retrain(
     best, moved = _nearest(everywhere, torch.cat([start[None], finalists]), untouched, target)
     before, after = (_state(at, passes, reality) for at, passes in ((start, untouched), (best, moved)))
     got = Shift(float(moved.pitch - untouched.pitch), float(moved.density - untouched.density))
-    return Retrained(best.numpy(), before, after, shift, got, limit, len(windows))
+    return Retrained(best.numpy(), before, after, shift, got, reality.limit, allowed, len(windows))
 
 
 def _nearest(listener: Listener, latents: Tensor, untouched: Passed, target: Tensor) -> tuple[Tensor, Passed]:

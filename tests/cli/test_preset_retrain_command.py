@@ -47,7 +47,8 @@ def test_it_makes_a_preset_and_says_what_changed(
     assert made.provenance["audio"] == ["song.wav"]
     asked, got = (np.array([values[key]["pitch"] / 12, values[key]["density"]]) for key in ("asked", "got"))
     assert np.linalg.norm(asked - got) <= np.linalg.norm(asked)
-    assert values["after"]["structure"] <= values["limit"]
+    assert values["after"]["structure"] <= values["allowed"]
+    assert values["allowed"] == pytest.approx(max(values["limit"], values["before"]["structure"]))
     assert np.log2(made.provenance["pitch_after"] / made.provenance["pitch_before"]) == pytest.approx(got[0], abs=1e-3)
     assert not np.array_equal(made.latent, old.latent)
     latent = made.latent
@@ -55,6 +56,7 @@ def test_it_makes_a_preset_and_says_what_changed(
     np.testing.assert_array_equal(load_preset(home / "presets" / "made.toml").latent, latent)
     words = told.out.split()
     assert {"pitch", "density", "structure"} <= set(words)
+    assert ("less real" in told.out) == (values["after"]["structure"] > values["limit"])
     short = values["short"]
     assert ("bright is not reached" in told.out) == any(short.values())
 
