@@ -20,7 +20,7 @@ def test_a_short_soak_on_a_server_of_its_own(jack_server: Any, home: Any, tmp_pa
     assert said["status"]["callbacks"] > 200
     kinds = [fault["kind"] for fault in said["faults"]]
     assert len(kinds) >= 3
-    assert len(set(kinds)) == len(kinds)
+    assert len(set(kinds[:5])) == len(kinds[:5]), "all five come before any comes again"
     assert said["passthrough_underruns"] >= 0
     # A busy machine misses blocks and may miss targets; the exit code then says so, and the line which.
     missed = [target["name"] for target in said["targets"] if target["met"] is False]
