@@ -88,7 +88,8 @@ def test_frames_that_would_be_held_are_the_networks_own(songs: Any, means: Any, 
         found = rendered(mixture, RATE, Foreseeing(), means["bass"], [0.023, 0.4], live)
         assert np.abs(found[0.4][RATE:]).max() < 1e-3, "with time to wait, nothing is ahead"
         heard[ahead] = float(np.square(found[0.023][RATE:]).mean() / np.square(mixture[RATE:]).mean())
-    assert heard[0] < 1e-6 < heard[2] < 0.011
+    # After two frames the gains go on from their trend, slower and slower.
+    assert heard[0] < 1e-6 < 0.011 < heard[2] < heard[40]
     assert heard[40] > 0.04
 
 
