@@ -10,7 +10,8 @@ from rich.console import Console
 from qsep_live.bundled import bundled_folder
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.part import Part
-from qsep_live.engine.session import TICK, LiveSession, SessionConfig
+from qsep_live.engine.session import TICK, LiveSession
+from qsep_live.engine.session_config import SessionConfig
 from qsep_live.latent.library import PresetLibrary
 from qsep_live.ui.meters import panel
 

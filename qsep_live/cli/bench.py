@@ -128,7 +128,7 @@ def live(
     model: str | None, parts: tuple[options.PartOption, ...], blocksize: int, minutes: float, as_json: bool
 ) -> None:
     """A session beside a bare passthrough on a JACK server of their own: who misses how many blocks."""
-    from qsep_live.engine.session import SessionConfig
+    from qsep_live.engine.session_config import SessionConfig
     from qsep_live.evaluation.bench_live import live_bench
     from qsep_live.ui.progress import progress_bar
     from qsep_live.ui.summary import summary

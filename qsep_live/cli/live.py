@@ -78,7 +78,8 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     """A live session until it is over, the duration is up, or Ctrl-C."""
     from qsep_live.control.mapping import Mapping
     from qsep_live.engine.delay import REFERENCE_RATE, plan_delay
-    from qsep_live.engine.session import TICK, LiveSession, SessionConfig
+    from qsep_live.engine.session import TICK, LiveSession
+    from qsep_live.engine.session_config import SessionConfig
     from qsep_live.ui.display import open_display
 
     delay = choices.live_delay(options.delay)

@@ -34,7 +34,7 @@ def soak(
     The exit code is 1 when a target is missed: underruns (none from 512 frames on, no more than the passthrough's
     below), fallbacks that no fault explains, memory that grows.
     """
-    from qsep_live.engine.session import SessionConfig
+    from qsep_live.engine.session_config import SessionConfig
     from qsep_live.evaluation.extra import pyplot
     from qsep_live.evaluation.soak import soak as run_soak
     from qsep_live.evaluation.soak_report import soak_report, soak_values, targets, write_soak

@@ -9,29 +9,26 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import is_
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.control.glide import Glide
-from qsep_live.control.mapping import Mapping
 from qsep_live.control.surface import Change, ControlSurface, PickPreset
 from qsep_live.dsp.parameter import Parameter
 from qsep_live.engine.audio_process import AudioSettings, audio_main
 from qsep_live.engine.child import Word
 from qsep_live.engine.delay import exact_delay
-from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.input_process import BEAT as INPUT_BEAT
 from qsep_live.engine.input_process import InputSettings, input_main
 from qsep_live.engine.mask_process import MaskSettings, mask_main
 from qsep_live.engine.midi_process import midi_main
-from qsep_live.engine.mix import MODES, Mode
-from qsep_live.engine.part import Part, numbered
+from qsep_live.engine.mix import MODES
+from qsep_live.engine.part import numbered
+from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.shared import RACK_PARAMETERS, Board
-from qsep_live.engine.signal_path import Fallback
 from qsep_live.engine.status import Latency, State, Status, decibels, percentile
 from qsep_live.engine.worker import Worker
 from qsep_live.errors import QsepError, UsageError
@@ -51,48 +48,6 @@ ASLEEP = 1.0
 MORPH = Parameter("morph", 0.0, 1.0, 0.0)
 WET = Parameter("wet", 0.0, 1.0, 1.0)
 GAIN = Parameter("gain", -60.0, 12.0, 0.0, "dB")
-
-
-@dataclass(frozen=True)
-class SessionConfig:
-    """Everything a session is asked to be. Times in seconds, gain in dB.
-
-    Attributes
-    ----------
-    parts
-        At least one, at most `PRESETS`; they sound at once, each on output channels of its own.
-    delay
-        Of the signal path; None takes the shortest at which this machine's masks are on time.
-    midi
-        Part of a port's name, None for the first there is.
-    listen
-        Whether to listen to MIDI at all.
-    lockstep
-        Seconds between masks that are waited for; for a server in freewheel mode, 0 live.
-    ahead
-        Frames ahead of the sound that masks may be made for, as the model was trained for or fewer.
-    """
-
-    parts: tuple[Part, ...]
-    model: Path
-    input: Endpoint = field(default_factory=lambda: Endpoint("device"))
-    output: Endpoint = field(default_factory=lambda: Endpoint("device"))
-    mode: Mode = "isolate"
-    wet: float = 1.0
-    gain: float = 0.0
-    delay: float | None = None
-    blocksize: int = 0
-    rate: int | None = None
-    midi: str | None = None
-    listen: bool = True
-    mapping: Mapping = field(default_factory=Mapping.default)
-    device: str = "auto"
-    threads: int = 1
-    record: Path | None = None
-    duration: float | None = None
-    fallback: Fallback = "dry"
-    lockstep: float = 0.0
-    ahead: int = 0
 
 
 class LiveSession:

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qsep_live.engine.session import TICK, LiveSession, SessionConfig
+from qsep_live.engine.session import TICK, LiveSession
+from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import Status
 from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of
 

@@ -23,7 +23,8 @@ from qsep_live.audio.program import Program
 from qsep_live.control.surface import PickPreset, SetParameter
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.part import Part
-from qsep_live.engine.session import TICK, LiveSession, SessionConfig
+from qsep_live.engine.session import TICK, LiveSession
+from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import State, Status
 from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of, use_server
 

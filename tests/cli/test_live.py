@@ -16,7 +16,7 @@ from qsep_live.engine import machine_delay
 from qsep_live.engine import session as engine_session
 from qsep_live.engine.mask_process import MaskSettings
 from qsep_live.engine.pace import MaskPace
-from qsep_live.engine.session import SessionConfig
+from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import Latency, State, Status
 from qsep_live.engine.strip import Outlet
 from qsep_live.errors import QsepError, UsageError
