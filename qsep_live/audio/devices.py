@@ -6,7 +6,9 @@ look again while it plays.
 
 from __future__ import annotations
 
+import ctypes
 import difflib
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -64,8 +66,17 @@ class DeviceInfo:
         return self.inputs if kind == "input" else self.outputs
 
 
-def load_portaudio() -> Any:
-    """Import sounddevice, or say in one line how to get PortAudio."""
+JACK_NAME = "qsep-live"
+
+
+def load_portaudio(name: str = JACK_NAME) -> Any:
+    """Import sounddevice, or say in one line how to get PortAudio.
+
+    Parameters
+    ----------
+    name
+        What a JACK server calls this process, from the next listing of devices on.
+    """
     # PortAudio's JACK client would otherwise try to start a server of its own.
     os.environ.setdefault("JACK_NO_START_SERVER", "1")
     try:
@@ -78,18 +89,27 @@ def load_portaudio() -> Any:
         raise QsepError(f"the PortAudio library is missing; install it: {how}") from error
     except ImportError as error:
         raise QsepError("the sounddevice package is missing: pip install sounddevice") from error
+    # sounddevice has no call for it, and PortAudio has one only where it speaks JACK; it keeps the pointer.
+    library = ctypes.CDLL(sounddevice._libname)
+    if hasattr(library, "PaJack_SetClientName"):
+        library.PaJack_SetClientName(_kept(name))
     return sounddevice
 
 
-def list_devices() -> list[DeviceInfo]:
-    """All audio devices there are now, in PortAudio's order.
+@functools.cache
+def _kept(name: str) -> ctypes.Array[ctypes.c_char]:
+    return ctypes.create_string_buffer(name.encode())
+
+
+def list_devices(name: str = JACK_NAME) -> list[DeviceInfo]:
+    """All audio devices there are now, in PortAudio's order; a JACK server sees ``name`` asking.
 
     Raises
     ------
     QsepError
         PortAudio is missing or cannot be started. No devices at all is an empty list.
     """
-    sd = load_portaudio()
+    sd = load_portaudio(name)
     try:
         if not open_streams:
             sd._terminate()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-CLIENT = "qsep-live"
+CLIENT = "qsep-live-midi"
 # A MIDI cable carries a thousand messages a second: four such seconds for a host that hangs.
 QUEUE = 4096
 _LINK_WAIT = 0.3

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import subprocess
 import time
+from collections import Counter
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from tempfile import TemporaryFile
 
 import psutil
 
@@ -16,33 +19,61 @@ from qsep_live.errors import QsepError
 SERVER = "qsep-bench"
 
 
+ITSELF = "the server itself"
+_LATE = re.compile(r"XRun: client = (.+) was not finished|Process XRun = ")
+PASSTHROUGH = "passthrough"
+REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
+PRIORITY = 60
+"""Of the server's thread; those of its clients are 5 less."""
+
+
 class DummyServer:
-    """A jackd for the run; the clients of this process and its children find it by the environment."""
+    """A jackd for the run; the clients of this process and its children find it by the environment.
+
+    Its threads and its clients' are scheduled in real time, as on a stage, where the system lets them be
+    (`runs_in_real_time` tells).
+    """
 
     def __init__(self, rate: int, blocksize: int) -> None:
-        self._command = ["jackd", "--no-realtime", "--no-mlock", "--name", SERVER, "-d", "dummy"]
-        self._command += ["-r", str(rate), "-p", str(blocksize), "-C", "2", "-P", "2"]
+        self._command = ["jackd", "--realtime", "--realtime-priority", str(PRIORITY), "--no-mlock", "--name", SERVER]
+        self._command += ["-d", "dummy", "-r", str(rate), "-p", str(blocksize), "-C", "2", "-P", "2"]
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> DummyServer:
         use_server(SERVER)
+        self._words = TemporaryFile()
         try:
-            self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._process = subprocess.Popen(self._command, stdout=self._words, stderr=self._words)
         except FileNotFoundError:
             raise QsepError("this measurement needs a JACK server: sudo apt-get install jackd2") from None
         time.sleep(2.0)
         if self._process.poll() is not None:
             raise QsepError("jackd does not start here; is another server running?")
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5.0)
         self._process.kill()
+        self._words.close()
+
+    def late(self) -> Counter[str]:
+        """Who was late, in the server's words: how often each client, and `ITSELF` where the server was woken late."""
+        self._words.seek(0)
+        found = _LATE.findall(self._words.read().decode(errors="replace"))
+        return Counter(name or ITSELF for name in found)
 
 
 def use_server(name: str) -> None:
     """The JACK server that this process and those it starts will be clients of."""
     os.environ |= {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
+
+
+def runs_in_real_time(pid: int) -> bool:
+    """Whether a process has a thread that is scheduled in real time."""
+    with suppress(psutil.Error, ProcessLookupError):
+        return any(os.sched_getscheduler(thread.id) in REAL_TIME for thread in psutil.Process(pid).threads())
+    return False
 
 
 class Passthrough:
@@ -79,7 +110,7 @@ class Passthrough:
 
 
 def _passthrough(link: Connection) -> None:
-    from qsep_live.audio.devices import find_device
+    from qsep_live.audio.devices import find_device, list_devices
     from qsep_live.audio.stream import DuplexStream, StreamTimes
 
     missed = 0
@@ -89,7 +120,8 @@ def _passthrough(link: Connection) -> None:
         outdata[:] = indata  # type: ignore[index]
         missed += times.output_underflow
 
-    stream = DuplexStream(find_device("input"), find_device("output"), None, 0, 2, copy)
+    devices = list_devices(PASSTHROUGH)
+    stream = DuplexStream(find_device("input", None, devices), find_device("output", None, devices), None, 0, 2, copy)
     stream.start()
     link.send("running")
     link.recv()

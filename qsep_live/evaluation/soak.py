@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from qsep_live.engine.part import Part
 from qsep_live.engine.session import TICK, LiveSession
 from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import State, Status
-from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of, use_server
+from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of, runs_in_real_time, use_server
 
 RATE = 44_100
 LOOK = 0.25
@@ -34,8 +34,9 @@ LOOK = 0.25
 FAULTS = ("mask killed", "mask stopped", "audio killed", "MIDI killed", "preset broken")
 EXPLAINED = {"mask killed": 30.0, "mask stopped": 10.0, "audio killed": 30.0}
 """Seconds after a fault in which a fallback is its work: a new process reads the model again."""
-AUDIO_EXPLAINED = 10.0
-"""Seconds after the audio process was killed in which an underrun is the server's and the new stream's beginning."""
+UNDERRUN_EXPLAINED = {"audio killed": 10.0, "MIDI killed": 5.0}
+"""Seconds after a fault in which an underrun is its work. Both processes are clients of the server: it waits for one
+that died, and all clients miss that block; and a new stream begins."""
 RECOVERY = 20.0
 """Seconds at the end without faults, or a quarter of the run: the session is to be well when it ends."""
 
@@ -58,6 +59,11 @@ class SoakRun:
         For each process, its name and number: seconds and bytes.
     fallbacks, underruns
         Seconds at which the counters were seen to have risen, and by how many.
+    late
+        Who was late when a block was missed, as the server says: all its clients count all of these. None if it is not
+        ours to listen to.
+    real_time
+        The audio process had a thread that is scheduled in real time.
     """
 
     blocksize: int
@@ -72,12 +78,14 @@ class SoakRun:
     memory: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     loudest: float = -np.inf
     recovered: bool = False
+    real_time: bool = False
+    late: Mapping[str, int] | None = None
 
     def unexplained_fallbacks(self) -> int:
         return sum(count for at, count in self.fallbacks if not self._follows(at, EXPLAINED))
 
     def unexplained_underruns(self) -> int:
-        return sum(count for at, count in self.underruns if not self._follows(at, {"audio killed": AUDIO_EXPLAINED}))
+        return sum(count for at, count in self.underruns if not self._follows(at, UNDERRUN_EXPLAINED))
 
     def count(self, kind: str) -> int:
         """How often a fault was injected."""
@@ -134,8 +142,9 @@ def soak(
     """
     with ExitStack() as closing:
         folder = Path(closing.enter_context(TemporaryDirectory(prefix="qsep-soak")))
+        own = None
         if server is None:
-            closing.enter_context(DummyServer(RATE, blocksize))
+            own = closing.enter_context(DummyServer(RATE, blocksize))
         else:
             use_server(server)
         passthrough = Passthrough()
@@ -143,7 +152,9 @@ def soak(
         song = Program("the demo song", (sys.executable, "-m", "qsep_live.evaluation.soak_song"), RATE, 2)
         parts = tuple(_copied(part, folder) for part in config.parts)
         config = replace(config, parts=parts, input=Endpoint.of(song))
-        return _Soak(config, blocksize, minutes, seed, passthrough).run(progress)
+        result = _Soak(config, blocksize, minutes, seed, passthrough).run(progress)
+        result.late = own.late() if own else None
+        return result
 
 
 class _Soak:
@@ -260,6 +271,7 @@ class _Soak:
             life = self._lives.setdefault(pid, f"{name} {sum(n.startswith(name) for n in self._lives.values()) + 1}")
             if size := memory_of(pid):
                 self.result.memory.setdefault(life, []).append((now, size))
+            self.result.real_time |= name == "audio" and runs_in_real_time(pid)
 
 
 def _go_on(pid: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from qsep_live.evaluation.extra import pyplot
 from qsep_live.evaluation.report import Report, Table
-from qsep_live.evaluation.soak import AUDIO_EXPLAINED, EXPLAINED, FAULTS, WARM_UP, SoakRun
+from qsep_live.evaluation.soak import EXPLAINED, FAULTS, UNDERRUN_EXPLAINED, WARM_UP, SoakRun
 from qsep_live.whole_file import write_whole
 
 MIB = 2.0**20
@@ -60,6 +61,7 @@ def soak_report(run: SoakRun) -> Report:
     rows = [
         ("underruns, all", str(status.underruns)),
         ("underruns of the passthrough beside it", str(run.passthrough_underruns)),
+        ("who was late, as the server says", _named(run.late)),
         ("fallbacks, all", str(status.fallbacks)),
         ("frames held", f"{status.held} of {status.frames}"),
         ("mask, audio, MIDI restarts", f"{status.mask_restarts}, {status.audio_restarts}, {status.midi_restarts}"),
@@ -71,13 +73,17 @@ def soak_report(run: SoakRun) -> Report:
         ),
         ("mask period", f"{1e3 * status.mask_period:.0f} ms"),
         ("latency", f"{1e3 * status.latency.total:.1f} ms"),
+        ("scheduling of the audio thread", "real-time" if run.real_time else "that of any program"),
     ]
     table.rows += [(name, value, "", "") for name, value in rows]
     injected = ", ".join(f"{run.count(kind)} × {kind}" for kind in FAULTS)
-    explained = ", ".join(f"{seconds:.0f} s after {kind}" for kind, seconds in EXPLAINED.items())
+    faded, missed = (
+        ", ".join(f"{seconds:.0f} s after {kind}" for kind, seconds in each.items())
+        for each in (EXPLAINED, UNDERRUN_EXPLAINED)
+    )
     table.notes += [
         f"Faults: {injected}.",
-        f"A fallback is explained up to {explained}; an underrun up to {AUDIO_EXPLAINED:.0f} s after audio killed.",
+        f"A fallback is explained up to {faded}; an underrun up to {missed}.",
         f"Memory: the proportional set size of every process; its first {WARM_UP:.0f} s, or quarter of its life, are"
         " left out, and the medians of the first and last quarter of the rest compared.",
     ]
@@ -106,6 +112,8 @@ def soak_values(run: SoakRun) -> dict[str, Any]:
         "minutes": run.minutes,
         "seed": run.seed,
         "targets": [asdict(target) for target in targets(run)],
+        "late": run.late and dict(run.late),
+        "real_time": run.real_time,
         "passthrough_underruns": run.passthrough_underruns,
         "unexplained_underruns": run.unexplained_underruns(),
         "unexplained_fallbacks": run.unexplained_fallbacks(),
@@ -128,6 +136,12 @@ def _events(run: SoakRun) -> Table:
     rows += [(at, f"{count} fallbacks") for at, count in run.fallbacks]
     rows += [(at, f"{count} underruns") for at, count in run.underruns]
     return Table("Events", ("seconds", "what"), sorted(rows))
+
+
+def _named(late: Mapping[str, int] | None) -> str:
+    if late is None:
+        return "not this server"
+    return ", ".join(f"{name} {count}" for name, count in sorted(late.items())) or "nobody"
 
 
 def _picture(run: SoakRun) -> Any:

@@ -105,7 +105,7 @@ def process(frames):
     out.get_array()[:] = block
     heard.append(back.get_array().copy())
 client.activate()
-ports = [p for p in client.get_ports(is_audio=True) if p.name.startswith("PortAudio")]
+ports = [p for p in client.get_ports(is_audio=True) if p.name.startswith("qsep-live:")]
 ins = [p for p in ports if p.is_input][0]
 outs = [p for p in ports if p.is_output][0]
 client.connect(out, ins)

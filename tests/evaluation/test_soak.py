@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qsep_live.engine.status import State, Status
-from qsep_live.evaluation.soak import AUDIO_EXPLAINED, EXPLAINED, Fault, SoakRun
+from qsep_live.evaluation.soak import EXPLAINED, UNDERRUN_EXPLAINED, Fault, SoakRun
 from qsep_live.evaluation.soak_report import targets, write_soak
 
 STATUS = Status(State.RUNNING, rate=44100, blocksize=512, callbacks=1000, frames=2000)
@@ -37,10 +37,11 @@ def test_fallbacks_are_explained_by_what_was_done_to_the_masks() -> None:
     assert missed(run(faults=[Fault(9.0, "MIDI killed")], fallbacks=[(10.0, 1)])) == ["unexplained fallbacks"]
 
 
-def test_underruns_are_explained_by_a_killed_audio_process_alone() -> None:
-    assert missed(run(faults=[Fault(9.0, "audio killed")], underruns=[(10.0, 5)])) == []
-    late = 10.0 + AUDIO_EXPLAINED
-    assert missed(run(faults=[Fault(9.0, "audio killed")], underruns=[(late, 1)])) == ["unexplained underruns"]
+@pytest.mark.parametrize("kind", UNDERRUN_EXPLAINED)
+def test_underruns_are_explained_by_a_killed_client_of_the_server_alone(kind: str) -> None:
+    faults = [Fault(9.0, kind)]
+    assert missed(run(faults=faults, underruns=[(10.0, 5)])) == []
+    assert missed(run(faults=faults, underruns=[(10.0 + UNDERRUN_EXPLAINED[kind], 1)])) == ["unexplained underruns"]
     assert missed(run(faults=[Fault(9.0, "mask killed")], underruns=[(10.0, 1)])) == ["unexplained underruns"]
 
 
@@ -73,11 +74,14 @@ def test_memory_is_judged_after_the_warm_up(a_minute: int, met: bool) -> None:
 def test_the_report_says_it_all(tmp_path: Path) -> None:
     memory = {"audio 1": [(float(at), 10_000_000) for at in range(600)]}
     judged = run(faults=[Fault(9.0, "audio killed")], underruns=[(50.0, 5)], events=[(9.1, "lost")], memory=memory)
+    judged = replace(judged, late={"qsep-live-midi": 3, "the server itself": 2})
     written = write_soak(judged, tmp_path / "report")
     assert {path.name for path in written} == {
         "soak.md", "soak.csv", "soak.png", "soak.json", "soak-memory.csv", "soak-events.csv",
     }  # fmt: skip
-    assert "| unexplained underruns | 5 | at most 0 | NO |" in (tmp_path / "report" / "soak.md").read_text()
+    told = (tmp_path / "report" / "soak.md").read_text()
+    assert "| unexplained underruns | 5 | at most 0 | NO |" in told
+    assert "| who was late, as the server says | qsep-live-midi 3, the server itself 2 |" in told
     values = json.loads((tmp_path / "report" / "soak.json").read_text())
     assert values["memory_growth"] == 0
     assert [target["met"] for target in values["targets"]].count(False) == 1

@@ -236,7 +236,7 @@ class Cable:
         if stop == len(self._sound):
             self._done.set()
 
-    def plug(self, client: str = "PortAudio", inputs: bool = True) -> None:
+    def plug(self, client: str = "qsep-live", inputs: bool = True) -> None:
         """Put the cable at both ends of the client's PortAudio stream in place of the server's own ports."""
         jack = self._client
         theirs_in = jack.get_ports(f"{client}:in", is_input=True)

@@ -31,7 +31,7 @@ def process(frames):
         out.get_array()[:] = sound
 client.activate()
 while True:
-    for out, port in zip(outs, client.get_ports("PortAudio:in", is_input=True)):
+    for out, port in zip(outs, client.get_ports("qsep-live:in", is_input=True)):
         if port not in client.get_all_connections(out):
             client.connect(out, port)
     time.sleep(0.1)
