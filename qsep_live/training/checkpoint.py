@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from qsep_live.errors import QsepError
 from qsep_live.nets.model import Model
-from qsep_live.nets.optimiser_state import load_optimiser, optimiser_tensors
+from qsep_live.training.optimiser import Optimiser
 from qsep_live.whole_file import write_whole
 
 _KEY = "qsep_live_training"
@@ -50,23 +49,22 @@ class State:
     progress: Progress
 
 
-def take_state(model: Model, averaged: Model, optimiser: torch.optim.Optimizer, progress: Progress) -> State:
+def take_state(model: Model, averaged: Model, optimiser: Optimiser, progress: Progress) -> State:
     """Everything that a later run continues from."""
     tensors: dict[str, Tensor] = {}
     for prefix, each in (("model", model), ("averaged", averaged)):
         for name, module in each.modules().items():
             tensors |= {f"{prefix}.{name}.{key}": value for key, value in module.state_dict().items()}
-    tensors |= {f"adam.{key}": value for key, value in optimiser_tensors(optimiser).items()}
-    return State(tensors, progress)
+    return State(tensors | optimiser.tensors(), progress)
 
 
-def put_state(state: State, model: Model, averaged: Model, optimiser: torch.optim.Optimizer) -> None:
+def put_state(state: State, model: Model, averaged: Model, optimiser: Optimiser) -> None:
     """Continue from ``state``. Raises ValueError where it is of other networks."""
     try:
         for prefix, each in (("model", model), ("averaged", averaged)):
             for name, module in each.modules().items():
                 module.load_state_dict(_below(state.tensors, f"{prefix}.{name}."))
-        load_optimiser(optimiser, _below(state.tensors, "adam."))
+        optimiser.load(state.tensors)
     except (RuntimeError, KeyError) as error:
         raise ValueError(str(error).splitlines()[0]) from None
 

@@ -223,18 +223,16 @@ class Trainer:
     def _one(self, drawn: Drawn) -> Losses:
         config, step = self.config, self.progress.step
         rate = config.schedule.rate(config.learning_rate, step, self._share())
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
         # Whatever else the networks draw (dropout) depends on the step alone, too.
         torch.manual_seed(config.seed * 1_000_003 + step * self._ranks.size + self._ranks.rank)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses: Losses = self._objective(drawn.to(self._device), step)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.forget()
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._weights, config.optimiser.clip)
         if not (math.isfinite(float(norm)) and math.isfinite(float(losses.total.detach()))):
             raise QsepError(self._diverged(losses))
-        self._optimiser.step()
+        self._optimiser.step(rate)
         self.progress.step += 1
         decay = min(config.optimiser.ema, (1 + self.progress.step) / (10 + self.progress.step))
         follow(self.averaged, self.model, decay)

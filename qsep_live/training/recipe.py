@@ -64,14 +64,14 @@ RECIPES = {
             augment=AugmentConfig(speed=0.5, polarity=0.5, swap=0.5, pan=0.2, equaliser=0.3, reverb=0.1, silence=0.1),
         ),
         batch=4,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         train_query=False,
         notes="The Query-net was trained first and by itself, to tell classes, instruments and recordings apart"
         " (`scripts/query_net.py`), and stays as it is. The Separator is a U-Net on patches of 4 bins × 4 frames that"
         " hears the middle and the side, with feature-wise scale and shift by z (FiLM) in the decoder, one norm over"
         " all channels, and dense layers over frequency. It is trained on the SDR of the complex spectrum, the newest"
         " 32 frames counting twofold, and asked four things of every mixture: one by a query, three by the mean latents"
-        " of their classes.",
+        " of their classes. Its kernels are moved by Muon.",
     ),
 }
 

@@ -17,22 +17,23 @@ from qsep_live.whole_file import write_whole
 SMALL = ["separator.widths=2,2,4,4,4,4", "query_net.channels=2,2,4,4,4,4", "query_net.gru_units=8"]
 
 
-def parts(seed: int) -> tuple:
+def parts(seed: int, muon: float = 0.0) -> tuple:
     """A model, its average and its optimiser, after one step on random gradients."""
     torch.manual_seed(seed)
     settings = settings_of("paper").changed(SMALL)
     model, averaged = settings.networks(), settings.networks()
-    optimiser = OptimiserConfig().make(model, 1e-3)
+    optimiser = OptimiserConfig(muon=muon).make(model, 1e-3)
     for weight in weights(model):
         weight.grad = torch.randn_like(weight)
-    optimiser.step()
+    optimiser.step(1e-3)
     follow(averaged, model, 0.5)
     return model, averaged, optimiser
 
 
-def test_a_state_comes_back_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("muon", [0.0, 0.95])
+def test_a_state_comes_back_to_the_bit(tmp_path: Path, muon: float) -> None:
     path = tmp_path / "state.safetensors"
-    before, other = parts(0), parts(1)
+    before, other = parts(0, muon), parts(1, muon)
     state = take_state(*before, Progress(7, 1.25, -3.5))
     save_state(state, path)
     found = load_state(path)
@@ -41,6 +42,7 @@ def test_a_state_comes_back_to_the_bit(tmp_path: Path) -> None:
     again = take_state(*other, found.progress)
     assert again.tensors.keys() == state.tensors.keys()
     assert any(key.startswith("adam.0.exp_avg") for key in state.tensors)
+    assert any(key.startswith("muon.0.momentum") for key in state.tensors) == (muon > 0.0)
     for key, value in state.tensors.items():
         assert torch.equal(value, again.tensors[key]), key
     assert [each.name for each in tmp_path.iterdir()] == [path.name], "no half file is left"

@@ -127,15 +127,16 @@ def test_training_separates_better(tmp_path: Path) -> None:
     assert found._reporter.shares[-1] == 1.0
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_stopped_and_resumed_is_the_same_run_to_the_bit(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "muon"), [(0, 0.0), (1, 0.95)])
+def test_stopped_and_resumed_is_the_same_run_to_the_bit(tmp_path: Path, workers: int, muon: float) -> None:
     """The whole run, and the run in two parts of which the second begins with other networks."""
-    whole = trainer(tmp_path / "whole", 6)
+    settings = SETTINGS.changed([f"optimiser.muon={muon}"])
+    whole = trainer(tmp_path / "whole", 6, settings=settings)
     assert whole.run() is Ending.DONE
-    first = trainer(tmp_path / "parts", 6)
+    first = trainer(tmp_path / "parts", 6, settings=settings)
     assert first.run(after(2)) is Ending.INTERRUPTED
     assert first.progress.step == 2
-    second = trainer(tmp_path / "parts", 6, seed=5)
+    second = trainer(tmp_path / "parts", 6, seed=5, settings=settings)
     second.config = replace(second.config, workers=workers)
     assert second.progress.step == 2
     assert second.run() is Ending.DONE
