@@ -121,39 +121,48 @@ def memory(model: str | None, seconds: float, as_json: bool) -> None:
 @bench.command()
 @_model
 @options.parts_option
-@click.option("--blocksize", type=click.IntRange(16, options.LARGEST_BLOCK), default=256, show_default=True)
-@click.option("--minutes", type=click.FloatRange(0.05), default=1.0, show_default=True)
+@click.option("--blocksize", "blocksizes", type=click.IntRange(16, options.LARGEST_BLOCK), multiple=True,
+              default=(256,), show_default=True, help="May be repeated, for a table.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(0.05), default=1.0, show_default=True, help="At each block size.")
 @options.json_option
 def live(
-    model: str | None, parts: tuple[options.PartOption, ...], blocksize: int, minutes: float, as_json: bool
+    model: str | None, parts: tuple[options.PartOption, ...], blocksizes: tuple[int, ...], minutes: float, as_json: bool
 ) -> None:
     """A session beside a bare passthrough on a JACK server of their own: who misses how many blocks."""
+    from qsep_live.engine.machine_delay import this_machine
     from qsep_live.engine.session_config import SessionConfig
-    from qsep_live.evaluation.bench_live import live_bench
+    from qsep_live.evaluation.bench_live import live_bench, live_table
     from qsep_live.ui.progress import progress_bar
     from qsep_live.ui.summary import summary
 
     chosen = choices.choose_model(model)
     threads = choices.live_threads(None)
-    delay = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True), len(parts)).delay
+    dial = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True), len(parts))
     config = SessionConfig(
         choices.choose_parts(parts, (), chosen),
         chosen.path,
         listen=False,
-        delay=delay,
+        delay=dial.delay,
         threads=threads,
         ahead=chosen.ahead,
     )
-    with progress_bar("live", 1.0, hidden=as_json) as progress:
-        row = live_bench(config, blocksize, minutes, progress=progress)
+    rows = []
+    for blocksize in blocksizes:
+        with progress_bar(f"live, {blocksize} frames", 1.0, hidden=as_json) as progress:
+            rows.append(live_bench(config, blocksize, minutes, progress=progress))
     if as_json:
-        numbers = {"blocksize": blocksize, "minutes": minutes, "memory": row.memory, "status": row.status.as_json()}
-        _tell_json("live", [{**numbers, "passthrough_underruns": row.passthrough_underruns}])
+        _tell_json("live", ({"blocksize": row.blocksize, "minutes": minutes, "memory": row.memory,
+                             "status": row.status.as_json(), "passthrough_underruns": row.passthrough_underruns}
+                            for row in rows))  # fmt: skip
         return
-    for line in summary(row.status):
+    if len(rows) > 1:
+        machine = this_machine()
+        click.echo(live_table(rows, dial, f"{machine['cores']} cores of {machine['processor']}").markdown())
+        return
+    for line in summary(rows[0].status):
         click.echo(line)
-    click.echo(f"{'beside':<11} a bare passthrough with {row.passthrough_underruns} underruns")
-    click.echo(f"{'memory':<11} {row.memory / 2**20:.0f} MiB, all processes")
+    click.echo(f"{'beside':<11} a bare passthrough with {rows[0].passthrough_underruns} underruns")
+    click.echo(f"{'memory':<11} {rows[0].memory / 2**20:.0f} MiB, all processes")
 
 
 @bench.command()

@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from qsep_live.dsp.grid import MODEL_RATE, N_FFT
 from qsep_live.engine.delay import DelayPlan
 from qsep_live.errors import QsepError
@@ -53,6 +55,11 @@ class Frontier:
             return self.points[0][0]
         (low, less), (high, more) = self.points[below[-1] : below[-1] + 2]
         return low + (high - low) * (wanted - less) / (more - less)
+
+    def sdr(self, lead: float) -> float:
+        """dB at a lead in seconds: linear between points, and beyond them what the nearest one has."""
+        leads, values = zip(*self.points, strict=True)
+        return float(np.interp(lead, leads, values))
 
 
 def lead_of(plan: DelayPlan, age: float) -> float:

@@ -7,13 +7,17 @@ PortAudio. What the machine itself cannot hold shows in the passthrough's count.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from qsep_live.engine.delay import plan_delay
+from qsep_live.engine.frontier import lead_of
+from qsep_live.engine.machine_delay import MachineDelay
 from qsep_live.engine.session import TICK, LiveSession
 from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import Status
 from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of
+from qsep_live.evaluation.report import Table
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,25 @@ def live_bench(
             status = session.stop()
             other.kill()
     return LiveRow(blocksize, minutes, missed, status, memory)
+
+
+def live_table(rows: Sequence[LiveRow], chosen: MachineDelay, machine: str) -> Table:
+    """A row for each block size. The SDR is what the model's frontier says at the delay and this machine's masks."""
+    minutes = ", ".join(dict.fromkeys(f"{row.minutes:g} min" for row in rows))
+    columns = (
+        "frames", "budget, ms", "delay, ms", "mask period, ms", "callback p99.9, ms", "underruns", "passthrough's",
+        "frames held, %", "SDR, dB",
+    )  # fmt: skip
+    table = Table(f"{machine}: {minutes} at each block size", columns)
+    for row in rows:
+        status, frontier = row.status, chosen.frontier
+        lead = lead_of(plan_delay(chosen.delay, status.rate), chosen.pace.age)
+        table.rows.append((
+            row.blocksize, 1e3 * row.blocksize / status.rate, 1e3 * status.latency.total, 1e3 * status.mask_period,
+            1e3 * status.callback_p999, status.underruns, row.passthrough_underruns,
+            100.0 * status.held / max(1, status.frames), frontier.sdr(lead) if frontier else float("nan"),
+        ))  # fmt: skip
+    table.notes.append(f"Delay: from the input to the output, both buffers included; the dial: {chosen.why}.")
+    if chosen.frontier:
+        table.notes.append(f"SDR: the mean over the classes, {chosen.frontier.data}.")
+    return table

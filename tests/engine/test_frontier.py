@@ -37,6 +37,11 @@ def test_the_lead_lies_within_what_was_measured(found: list[tuple[float, float]]
     assert ordered[0][0] - 1e-9 <= Frontier("m", "songs", ordered).lead <= ordered[-1][0] + 1e-9
 
 
+def test_between_points_the_sdr_is_linear_and_beyond_them_it_stays() -> None:
+    assert RISING.sdr(-0.04) == pytest.approx(1.5)
+    assert [RISING.sdr(lead) for lead in (-1.0, 1.0)] == [1.0, 3.1]
+
+
 @given(st.floats(0.0, 0.1))
 def test_at_the_exact_delay_the_lead_is_nothing(age: float) -> None:
     assert lead_of(plan_delay(exact_delay(age), 44_100), age) == pytest.approx(0.0, abs=1e-4)
