@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qsep_live.cli import choices
+from qsep_live.cli import choices, options
 from qsep_live.cli.assignments import assign
 from qsep_live.cli.interrupt import Interrupts, Noted
 from qsep_live.cli.slakh import find_midi
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 RATE = 44_100
 """Of rendered melodies, in Hz."""
+_SAVED = 100
+"""Steps after which a training writes its actor again."""
 _vae_option = click.option("--vae", metavar="FILE", type=_PATH, help="VAE; the one that comes along by default.")
 _actor_option = click.option("--actor", metavar="FILE", type=_PATH, help="Actor; the one that comes along by default.")
 
@@ -229,7 +231,10 @@ def _perform(tune: Tune, output: Any, loop: bool, words: str) -> None:
 @click.option("--steps", metavar="N", type=click.IntRange(1), help="Budget in steps.")
 @click.option("--set", "assignments", metavar="NAME=VALUE", multiple=True,
               help="Change a size or a setting: hidden=256, distance=0.5; may be repeated.")  # fmt: skip
+@click.option("--precision", type=click.Choice(options.PRECISIONS), default="fp32", show_default=True,
+              help="bf16: autocast, weights stay fp32; twice as fast where the CPU has it.")  # fmt: skip
 @click.option("--threads", metavar="N", type=click.IntRange(1, 1024), help="Of the network; all cores by default.")
+@click.option("--begin", metavar="FILE", type=_PATH, help="Go on with this actor, with a new critic.")
 @_vae_option
 @click.option("-o", "--output", metavar="FILE", type=_PATH, required=True, help="Actor, .safetensors.")
 @click.option("--overwrite", is_flag=True, help="Replace it if it exists.")
@@ -237,7 +242,8 @@ def train_actor(**given: Any) -> None:
     """Train the actor, and the critic beside it, on a VAE that stays as it is.
 
     DIR is what train-vae was given: folders of MIDI files, or the songs.safetensors of its run. Its tenths for
-    validation and for the report are left out here too. Ctrl-C ends the training early, and what was learned is kept.
+    validation and for the report are left out here too. Ctrl-C ends the training early, and what was learned is kept;
+    the file is written every 100 steps, too.
     """
     if (given["minutes"] is None) == (given["steps"] is None):
         raise UsageError("how long? give --minutes N or --steps N, one of them")
@@ -250,6 +256,7 @@ def train_actor(**given: Any) -> None:
 
     from qsep_live.bundled import bundled_folder
     from qsep_live.compose.actor import ActorConfig
+    from qsep_live.compose.actor_file import load_actor
     from qsep_live.compose.composer import VAE_FILE
     from qsep_live.compose.songs import split_songs
     from qsep_live.compose.train_actor import ActorTrainer, ActorTraining
@@ -258,17 +265,26 @@ def train_actor(**given: Any) -> None:
 
     torch.set_num_threads(given["threads"] or choices.cores())
     found = load_vae(given["vae"] or bundled_folder("models") / VAE_FILE)
-    config, training = assign(ActorConfig(latent=found.vae.config.latent), ActorTraining(), given["assignments"])
+    begun = load_actor(given["begin"], found.fingerprint).actor if given["begin"] else None
+    config, training = assign(
+        begun.config if begun else ActorConfig(latent=found.vae.config.latent),
+        ActorTraining(precision=given["precision"]),
+        given["assignments"],
+    )
+    if begun and config != begun.config:
+        raise UsageError(f"{given['begin']}: this actor's sizes are what they are; only settings can be --set")
     steps, seconds = given["steps"] or float("inf"), 60.0 * (given["minutes"] or float("inf"))
     with Noted() as noted, Lines() as reporter:
         songs = _songs(given["inputs"], lambda share: reporter.advance(share, "reading MIDI"))
-        trainer = ActorTrainer(found.vae, split_songs(songs).train, config, training)
+        trainer = ActorTrainer(found.vae, split_songs(songs).train, config, training, begun)
         noted.defer()
-        trainer.train(
-            lambda step, spent: max(step / steps, spent / seconds),
-            lambda share, losses: _report(reporter, trainer.step, share, losses),
-            lambda: noted.wished,
-        )
+
+        def advance(share: float, losses: dict[str, float]) -> None:
+            _report(reporter, trainer.step, share, losses)
+            if trainer.step % _SAVED == 0:
+                trainer.save(target, found.fingerprint)
+
+        trainer.train(lambda step, spent: max(step / steps, spent / seconds), advance, lambda: noted.wished)
     trainer.save(target, found.fingerprint)
     click.echo(f"{target}: written after {trainer.step} steps")
 
@@ -318,7 +334,7 @@ def evaluate(**given: Any) -> None:
 
     table = _references(given["references"])
     composer = Composer(given["vae"], given["actor"])
-    outcomes, methods = [], 3 if given["searched"] else 1
+    outcomes, methods = [], 4 if given["searched"] else 2
     with progress_bar("emotions", float(len(table) * methods), hidden=False) as progress:
         for outcome in compare(composer, table, given["count"], given["searched"], given["seed"]):
             outcomes.append(outcome)

@@ -36,7 +36,8 @@ def steering_report(outcomes: Sequence[Outcome]) -> Report:
     table.notes = [
         "closed: 1 - mean |after - wanted| / mean |before - wanted|, latent by latent",
         "in key, similarity, agreement (tokens that come back when the melody is encoded and decoded again): means",
-        "ms a latent: CPU time on one core; search finds nothing that it could use again",
+        "actor: asked again for what was missed, twice at most; once: the first answer",
+        "ms a latent: CPU time on one core, the hearing between included",
     ]
     return Report("steering", table, _clouds([each for each in outcomes if each.method == "actor"]))
 

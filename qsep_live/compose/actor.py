@@ -83,12 +83,15 @@ class Judgement(NamedTuple):
         log2 of (notes a bar + 1/4) in each window of two bars.
     misfit : (n,)
         `chords.pitch_loss` of its melody.
+    similarity : (n,)
+        Of its bars, see `Measures`.
     """
 
     real: Tensor
     pitch: Tensor
     density: Tensor
     misfit: Tensor
+    similarity: Tensor
 
 
 class Critic(nn.Module):
@@ -97,13 +100,17 @@ class Critic(nn.Module):
     def __init__(self, config: ActorConfig) -> None:
         super().__init__()
         self.structure = _layers(config.latent, config.hidden, 1)
-        self.condition = _layers(config.latent, config.hidden, 2 + WINDOWS)
+        self.condition = _layers(config.latent, config.hidden, 3 + WINDOWS)
 
     def forward(self, latent: Tensor) -> Judgement:
         """Of latents ``(n, latent)``."""
         told = self.condition(latent)
         return Judgement(
-            self.structure(latent)[:, 0], PITCH_MIDDLE + PITCH_SPAN * told[:, 0], 2.0 + told[:, 2:], told[:, 1]
+            self.structure(latent)[:, 0],
+            PITCH_MIDDLE + PITCH_SPAN * told[:, 0],
+            2.0 + told[:, 3:],
+            told[:, 1],
+            told[:, 2],
         )
 
 

@@ -12,13 +12,18 @@ import torch
 from torch import Tensor
 
 from qsep_live.bundled import bundled_folder
+from qsep_live.compose.actor import DENSITIES, PITCHES
 from qsep_live.compose.actor_file import load_actor
+from qsep_live.compose.chords import certain, expected_density, expected_pitch
 from qsep_live.compose.emotions import Reference
 from qsep_live.compose.melody import Melody, melody_of
+from qsep_live.compose.search import missed
 from qsep_live.compose.vae_file import load_vae
 from qsep_live.latent.slerp import between
 
 VAE_FILE, ACTOR_FILE = "melody.safetensors", "melody-actor.safetensors"
+CORRECTIONS = 2
+"""How often the actor is asked again, for what its melody was heard to miss."""
 
 
 class Composer:
@@ -51,9 +56,33 @@ class Composer:
 
         ``strength`` is the share of the way that it goes, 0 to 1, on the great circle (`arc`).
         """
-        wanted = torch.tensor([[reference.pitch, reference.density]])
-        moved: Tensor = self.actor(latent[None], wanted)[0]
-        return arc(latent, moved, strength)
+        return arc(latent, self.move(latent[None], reference)[0], strength)
+
+    @torch.no_grad()
+    def move(self, latent: Tensor, reference: Reference, corrections: int = CORRECTIONS) -> Tensor:
+        """``latent`` (n, latent), moved by the actor; of all its answers the one whose melody misses least.
+
+        The actor is asked, its melody is heard, and it is asked again, from the same latent, for as much more or less
+        as was missed: in semitones, and by the ratio of densities.
+        """
+        asked = torch.tensor([[reference.pitch, reference.density]]).repeat(len(latent), 1)
+        best: Tensor = self.actor(latent, asked)
+        if not corrections:
+            return best
+        lowest, highest = torch.tensor([PITCHES, DENSITIES]).T
+        heard = certain(self.vae.generate(best))
+        least = missed(heard, reference)
+        for _ in range(corrections):
+            density = expected_density(heard)[:, 0]
+            asked[:, 0] += torch.where(density > 0.0, reference.pitch - expected_pitch(heard), 0.0)
+            asked[:, 1] *= reference.density / density.clamp_min(DENSITIES[0] / 2)
+            asked = torch.minimum(torch.maximum(asked, lowest), highest)
+            answer = self.actor(latent, asked)
+            heard = certain(self.vae.generate(answer))
+            miss = missed(heard, reference)
+            better = miss < least
+            best[better], least = answer[better], torch.minimum(miss, least)
+        return best
 
     @torch.no_grad()
     def melody(self, latent: Tensor) -> Melody:

@@ -18,6 +18,8 @@ _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17
 _MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 _MINOR_SCALE = (0, 2, 3, 5, 7, 8, 10, 11)
 """Natural minor, and the leading tone that harmonic minor adds."""
+BARS_BACK = 4
+"""With how many of the bars before it a bar is compared."""
 PROFILES = np.array([np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)])
 
 
@@ -97,7 +99,7 @@ def _similarity(melody: Melody) -> float:
     pitches = sounding(melody)[: whole * BAR].reshape(whole, BAR)
     best = []
     for bar in range(1, whole):
-        before = slice(max(0, bar - 4), bar)
+        before = slice(max(0, bar - BARS_BACK), bar)
         same = (pitches[before] == pitches[bar]) & (starts[before] == starts[bar])
         best.append(float(same.mean(axis=1).max()))
     return float(np.mean(best))

@@ -100,18 +100,23 @@ def compare(
     composer: Composer, references: Mapping[str, Reference], count: int, searched: int, seed: int,
     gradient_steps: int = 60, tries: int = 60,
 ) -> Iterator[Outcome]:  # fmt: skip
-    """Move the same latents of the prior to each of ``references``: ``count`` by the actor, ``searched`` by search."""
+    """Move the same latents of the prior to each of ``references``: ``count`` by the actor, ``searched`` by search.
+
+    Method ``actor`` is `Composer.move`, ``once`` the same without corrections.
+    """
     vae, generator = composer.vae, torch.Generator().manual_seed(seed)
     latent = torch.randn(count, vae.config.latent, generator=generator)
     before = hear(vae, latent)
     few = latent[:searched]
     for emotion, wanted in references.items():
-        for method, those in {"actor": latent, "gradient": few, "random": few}.items():
+        for method, those in {"actor": latent, "once": latent, "gradient": few, "random": few}.items():
             if not len(those):
                 continue
             began = time.process_time()
             if method == "actor":
-                moved = _moved(composer, those, wanted)
+                moved = composer.move(those, wanted)
+            elif method == "once":
+                moved = composer.move(those, wanted, 0)
             elif method == "gradient":
                 moved = gradient_search(vae, those, wanted, gradient_steps)
             else:
@@ -120,9 +125,3 @@ def compare(
             distance = float((moved - those).norm(dim=1).mean())
             untouched = Heard(*(values[: len(those)] for values in vars(before).values()))
             yield Outcome(emotion, method, wanted, untouched, hear(vae, moved), seconds, distance)
-
-
-@torch.no_grad()
-def _moved(composer: Composer, latent: Tensor, wanted: Reference) -> Tensor:
-    moved: Tensor = composer.actor(latent, torch.tensor([[wanted.pitch, wanted.density]]).expand(len(latent), -1))
-    return moved

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qsep_live.compose.actor import DENSITIES, PITCHES, Actor, ActorConfig, Critic
+from qsep_live.compose.actor import DENSITIES, PITCHES, Actor, ActorConfig, Critic, Judgement
 from qsep_live.compose.actor_file import save_actor
 from qsep_live.compose.chords import (
     WINDOW,
@@ -35,6 +35,7 @@ from qsep_live.compose.chords import (
     pitch_loss,
 )
 from qsep_live.compose.emotions import PITCH_SPAN
+from qsep_live.compose.likeness import expected_similarity
 from qsep_live.compose.melody import STEPS, melody_of
 from qsep_live.compose.songs import Song, Windows
 from qsep_live.compose.vae import MusicVae, draw
@@ -53,16 +54,21 @@ class ActorTraining:
         Latents a step that actor and critic see.
     written
         How many of them are written out as melodies, and as many that were not moved.
-    pitch, density, windows, misfit, structure, distance
+    pitch, density, windows, misfit, similarity, structure, distance
         Weights of the actor's losses: mean pitch in semitones (squared below one), density of the whole melody and of
-        windows of two bars in squared octaves, notes outside of their chords, the critic's doubt that the latent is
-        real music's, and how far the latent went in standard deviations of the prior.
+        windows of two bars in squared octaves, notes outside of their chords, by how much bars are more or less alike
+        than before, the critic's doubt that the latent is real music's, and how far the latent went in standard
+        deviations of the prior.
     real
         Windows of real music that are encoded in advance, each in a random key.
     lately
         Written melodies that the critic goes on learning from.
+    ripe
+        Steps until what the critic says of pitch, density and the like counts in full: at first it knows nothing.
     clip
         Largest norm of a gradient.
+    precision
+        ``"bf16"`` is autocast where melodies are written, weights stay fp32: twice as fast on CPUs that have it.
     """
 
     batch: int = 256
@@ -72,11 +78,14 @@ class ActorTraining:
     density: float = 4.0
     windows: float = 0.1
     misfit: float = 0.5
+    similarity: float = 3.0
     structure: float = 0.2
     distance: float = 0.3
     real: int = 4096
     lately: int = 8192
+    ripe: int = 100
     clip: float = 1.0
+    precision: str = "fp32"
     seed: int = 0
 
 
@@ -107,17 +116,19 @@ class Written(NamedTuple):
     pitch: Tensor
     density: Tensor
     misfit: Tensor
+    similarity: Tensor
 
 
 class ActorTrainer:
-    """Trains an `Actor` and a `Critic` for ``vae``, whose weights are frozen."""
+    """Trains an `Actor` and a `Critic` for ``vae``, whose weights are frozen; ``begun`` is an actor to go on with."""
 
     def __init__(
-        self, vae: MusicVae, songs: tuple[Song, ...], config: ActorConfig, training: ActorTraining
+        self, vae: MusicVae, songs: tuple[Song, ...], config: ActorConfig, training: ActorTraining,
+        begun: Actor | None = None,
     ) -> None:  # fmt: skip
         self.training, self._vae = training, vae
         torch.manual_seed(training.seed)
-        self.actor, self.critic = Actor(config), Critic(config)
+        self.actor, self.critic = begun or Actor(config), Critic(config)
         self._optimisers = [
             torch.optim.Adam(each.parameters(), training.learning_rate) for each in (self.actor, self.critic)
         ]
@@ -158,12 +169,16 @@ class ActorTrainer:
         latent, wanted = self._drawn(training.batch), draw_wanted(training.batch)
         moved = self.actor(latent, wanted)
         few = slice(0, training.written)
-        shares = self._vae.expected(moved[few], certain=True)
-        losses = self._actor_losses(latent, moved, wanted, shares)
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16"):
+            tokens = self._vae.generate(latent[few])
+            shares = self._vae.expected(moved[few], certain=True)
+        shares = shares.float()
+        before = heard(latent[few], certain(tokens))
+        after = heard(moved[few], shares)
+        losses = self._actor_losses(latent, moved, wanted, shares, before, after)
         self._descend(0, self.actor, losses)
-        self._remember(moved[few].detach(), shares.detach())
-        others = self._drawn(training.written)
-        self._remember(others, certain(self._vae.generate(others)))
+        self._remember(before)
+        self._remember(Written(*(each.detach() for each in after)))
         told = self._critic_losses(moved.detach())
         self._descend(1, self.critic, told)
         self.step += 1
@@ -175,25 +190,34 @@ class ActorTrainer:
         latent[1::2] = self._pool.sample(count // 2)
         return latent
 
-    def _actor_losses(self, latent: Tensor, moved: Tensor, wanted: Tensor, shares: Tensor) -> dict[str, Tensor]:
+    def _actor_losses(
+        self, latent: Tensor, moved: Tensor, wanted: Tensor, shares: Tensor, before: Written, after: Written
+    ) -> dict[str, Tensor]:
         training, few = self.training, len(shares)
         judged = self.critic(moved)
         pitch, density = wanted[:, 0], wanted[:, 1]
+        ripe = min(1.0, self.step / training.ripe)
         return {
-            "told_pitch": training.pitch * _near(judged.pitch, pitch),
-            "told_density": training.density * _octaves(judged.density.exp2().mean(dim=1), density + 0.25),
-            "told_misfit": training.misfit * judged.misfit.mean(),
-            "pitch": training.pitch * _near(expected_pitch(shares), pitch[:few]),
+            "told_pitch": ripe * training.pitch * _near(judged.pitch, pitch),
+            "told_density": ripe * training.density * _octaves(judged.density.exp2().mean(dim=1), density + 0.25),
+            "told_misfit": ripe * training.misfit * judged.misfit.mean(),
+            "told_similarity": ripe * training.similarity * (judged.similarity - self._told(latent)).abs().mean(),
+            "pitch": training.pitch * _near(after.pitch, pitch[:few]),
             "density": training.density * density_loss(shares, density[:few], STEPS).mean(),
             "windows": training.windows * density_loss(shares, density[:few]).mean(),
-            "misfit": training.misfit * pitch_loss(shares, _fit(shares)).mean(),
+            "misfit": training.misfit * after.misfit.mean(),
+            "similarity": training.similarity * (after.similarity - before.similarity).abs().mean(),
             "structure": training.structure * functional.softplus(-judged.real).mean(),
             "distance": training.distance * torch.log1p((moved - latent).square()).mean(),
         }
 
-    def _remember(self, latent: Tensor, shares: Tensor) -> None:
-        density = torch.log2(expected_density(shares, WINDOW) + 0.25)
-        new = Written(latent, expected_pitch(shares), density, pitch_loss(shares, _fit(shares)))
+    @torch.no_grad()
+    def _told(self, latent: Tensor) -> Tensor:
+        """How alike the bars of latents ``(n, latent)`` are, by the critic."""
+        told: Judgement = self.critic(latent)
+        return told.similarity
+
+    def _remember(self, new: Written) -> None:
         if self._written is not None:
             pairs = zip(self._written, new, strict=True)
             new = Written(*(torch.cat([old, more])[-self.training.lately :] for old, more in pairs))
@@ -209,6 +233,7 @@ class ActorTrainer:
             "critic_pitch": (judged.pitch - known.pitch).square().mean() / PITCH_SPAN**2,
             "critic_density": (judged.density - known.density).square().mean(),
             "critic_misfit": (judged.misfit - known.misfit).square().mean(),
+            "critic_similarity": (judged.similarity - known.similarity).square().mean(),
             "critic_structure": functional.softplus(-real).mean() + functional.softplus(false).mean(),
         }
 
@@ -219,6 +244,13 @@ class ActorTrainer:
         if not math.isfinite(norm):
             raise QsepError(f"step {self.step + 1}: the gradient is not finite; try another --seed")
         self._optimisers[index].step()
+
+
+def heard(latent: Tensor, shares: Tensor) -> Written:
+    """What the melodies ``shares`` (n, 256, TOKENS) of ``latent`` (n, latent) are like, differentiable in both."""
+    density = torch.log2(expected_density(shares, WINDOW) + 0.25)
+    misfit = pitch_loss(shares, _fit(shares))
+    return Written(latent, expected_pitch(shares), density, misfit, expected_similarity(shares))
 
 
 def _fit(shares: Tensor) -> Tensor:

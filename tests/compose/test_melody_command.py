@@ -147,9 +147,14 @@ def test_train_actor_and_evaluate(
     assert "new.safetensors: written after 2 steps" in capfd.readouterr().out
     assert run_main([*line.split(), "--steps", "2"]) == 2
     assert "exists already" in capfd.readouterr().err
+    more = line.replace("--set hidden=8", "--begin actor.safetensors --precision bf16 --overwrite")
+    assert run_main([*more.split(), "--steps", "1"]) == 0
+    assert run_main([*more.split(), "--steps", "1", "--set", "hidden=9"]) == 2
+    assert "only settings can be --set" in capfd.readouterr().err
     line = f"compose evaluate {songs(22)} -o out --count 4 --searched 0 --pairs 1"
     assert run_main([*line.split(), "--vae", "vae.safetensors", "--actor", "new.safetensors"]) == 0
     written = {path.name for path in (work / "out").iterdir()}
     assert {f"{name}.{kind}" for name in ("steering", "interpolation") for kind in ("md", "csv", "png")} <= written
     rows = (work / "out" / "steering.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows[1:]] == ["untouched", *EMOTIONS, "mean"]
+    assert [row.split(",")[0] for row in rows[1::2]] == ["untouched", *EMOTIONS, "mean"]
+    assert {row.split(",")[1] for row in rows[2:]} == {"actor", "once"}

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 
 class Program:
-    """`qsep-live --json …` as a process; `wait` finds the next line that fits."""
+    """`qsep-live --json …` as a process, or another ``command`` of it; `wait` finds the next line that fits."""
 
-    def __init__(self, arguments: list[str], env: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], env: dict[str, str], command: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "qsep_live", "--json", *arguments],
+            [sys.executable, "-m", "qsep_live", *command, "--json", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -86,9 +86,9 @@ def program(home: Any) -> Iterator[Callable[..., Program]]:
     """Start the program against a server: ``program(jack, "--preset", "vocals")``."""
     started: list[Program] = []
 
-    def start(jack: Any, *arguments: str) -> Program:
+    def start(jack: Any, *arguments: str, command: Sequence[str] = ()) -> Program:
         options = ["--model", str(home.model), *arguments]
-        started.append(Program(options, {**jack.env, **home.env}))
+        started.append(Program(options, {**jack.env, **home.env}, command))
         return started[-1]
 
     yield start
