@@ -1,4 +1,4 @@
-"""`qsep-live presets retrain`: move a preset's latent to an emotion's pitch and density."""
+"""`qsep-live presets retrain` and `compare`: move a preset's latent to an emotion's pitch and density."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import click
 
 from qsep_live import __version__
 from qsep_live.cli import choices, options
+from qsep_live.cli.evaluate import finish, output_option, prepare_folder, track_bar
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qsep_live.cli.choices import ModelChoice
     from qsep_live.compose.preset_retrain import Retrained
+    from qsep_live.evaluation.report import Report
 
 METHOD = "actor-critic"
 
@@ -55,11 +58,6 @@ def retrain(
         raise UsageError(f"there is a preset {target!r} already: choose another name, or say --overwrite")
     chosen = choices.choose_model(model)
     (preset,) = choices.choose_presets((name,), chosen)
-    # What this command made came from no sound.
-    others = [
-        each for each in library.presets()
-        if each.model == chosen.fingerprint and each.name != name and each.provenance.get("method") != METHOD
-    ]  # fmt: skip
     sounds = _sounds(files)
 
     from qsep_live.compose.preset_retrain import emotion_shift, retrain, windows_of
@@ -68,7 +66,7 @@ def retrain(
 
     windows = _together([windows_of(sound, which) for which, sound in sounds])
     shift = emotion_shift(table, english, strength)
-    latents = [each.latent for each in others]
+    latents = _others(chosen, name)
     with progress_bar(f"{name} to {english}", 1.0, hidden=as_json) as progress:
         result = retrain(load_model(chosen.path), preset.latent, latents, windows, shift, seed, progress)
     provenance: dict[str, Any] = {
@@ -95,6 +93,83 @@ def retrain(
         return
     _tell(result, english)
     click.echo(f"{path}: {target} from {name}, {english}")
+
+
+@click.command()
+@click.argument("names", metavar="NAME[,NAME]...")
+@click.option("--emotions", metavar="WORDS", default="bright,gloomy", show_default=True, help="Comma separated.")
+@click.option("--audio", "files", metavar="FILE", multiple=True, help="Music to listen to; by default the demo song.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option("--model", metavar="FILE", help="Checkpoint (.safetensors); the one that comes along by default.")
+@output_option(required=True)
+def compare(
+    names: str, emotions: str, files: tuple[str, ...], seed: int, model: str | None, output: Path
+) -> None:  # fmt: skip
+    """Hold `retrain` against plain gradient search and random search.
+
+    All three may ask the Separator about the same number of latents. Writes a table (Markdown, CSV), and no preset.
+    """
+    import time
+
+    from qsep_live.compose.emotions import DEFAULT, emotion_of
+
+    english = [emotion_of(word) for word in emotions.split(",")]
+    chosen = choices.choose_model(model)
+    presets = choices.choose_presets(tuple(each.strip() for each in names.split(",")), chosen)
+    sounds = _sounds(files)
+    prepare_folder(output)
+
+    from qsep_live.compose.preset_retrain import METHODS, emotion_shift, retrain, windows_of
+    from qsep_live.nets.model import load_model
+
+    loaded, windows = load_model(chosen.path), _together([windows_of(sound, which) for which, sound in sounds])
+    cases = [(preset, emotion, method) for preset in presets for emotion in english for method in METHODS]
+    rows = []
+    with track_bar("retrain", len(cases)) as tell:
+        for number, (preset, emotion, method) in enumerate(cases, 1):
+            shift, others = emotion_shift(DEFAULT, emotion), _others(chosen, preset.name)
+            began = time.process_time()
+            result = retrain(loaded, preset.latent, others, windows, shift, seed, method=method)
+            rows.append((preset.name, emotion, method, result, time.process_time() - began))
+            tell(number)
+    finish(_comparison(rows, METHODS, ", ".join(which for which, _ in sounds)), output)
+
+
+def _comparison(
+    rows: Sequence[tuple[str, str, str, Retrained, float]], methods: Sequence[str], audio: str
+) -> Report:  # fmt: skip
+    import numpy as np
+
+    from qsep_live.evaluation.report import Report, Table
+
+    table = Table(
+        f"Presets moved to emotions, {audio}",
+        ("preset", "emotion", "method", "semitones asked", "got", "density asked, %", "got ", "way closed, %",
+         "level, dB", "structure before", "after", "real up to", "CPU s"),
+    )  # fmt: skip
+    for preset, emotion, method, each, seconds in rows:
+        densities = [100.0 * (2.0**shift.density - 1.0) for shift in (each.asked, each.got)]
+        table.rows.append(
+            (preset, emotion, method, each.asked.pitch, each.got.pitch, *map(float, densities), 100.0 * each.closed,
+             each.after.level - each.before.level, each.before.structure, each.after.structure, each.limit, seconds)
+        )  # fmt: skip
+    for method in methods:
+        own = [(each.closed, seconds) for _, _, which, each, seconds in rows if which == method]
+        share, spent = np.mean(own, axis=0)
+        nothing = float("nan")
+        table.rows.append(("mean", "", method, *[nothing] * 4, 100.0 * float(share), *[nothing] * 4, float(spent)))
+    table.notes.append("way closed: 1 - |got - asked| / |asked|, pitch and density both in octaves")
+    return Report("presets", table)
+
+
+def _others(model: ModelChoice, name: str) -> list[NDArray[np.float32]]:
+    """Latents of the model's other presets, without those that `retrain` made: they came from no sound."""
+    from qsep_live.latent.library import PresetLibrary
+
+    return [
+        each.latent for each in PresetLibrary().presets()
+        if each.model == model.fingerprint and each.name != name and each.provenance.get("method") != METHOD
+    ]  # fmt: skip
 
 
 def _sounds(files: Sequence[str]) -> list[tuple[str, NDArray[np.float32]]]:

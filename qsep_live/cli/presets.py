@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group(
     cls=LazyGroup,
-    commands_at={"retrain": "qsep_live.cli.preset_retrain:retrain"},
+    commands_at={name: f"qsep_live.cli.preset_retrain:{name}" for name in ("retrain", "compare")},
     invoke_without_command=True,
 )
 @click.pass_context

@@ -27,13 +27,17 @@ LOOKAHEAD = OVERLAP - 1
 ITERATIONS = 8
 _UPDATES = 12
 _TINY = 1e-12
+_SCALE = 1e3
+"""Power that librosa's least squares get for 0 dB: their stopping criterion is absolute, so at a low level they stop
+where they begin, and at a high one they take several times as long."""
 
 
 def sound_of(mel: Mel) -> Array:
     """The whole of ``mel`` as mono sound (samples,) at RATE, by librosa; 32 iterations of fast Griffin-Lim."""
     librosa = library()
-    power = mel.loudest * librosa.db_to_power(mel.db.T)
+    power = np.float32(_SCALE) * librosa.db_to_power(mel.db.T)
     magnitudes = librosa.feature.inverse.mel_to_stft(power, sr=RATE, n_fft=N_FFT)
+    magnitudes *= np.float32(np.sqrt(mel.loudest / _SCALE))
     # The phases that it begins with are drawn: equal spectrograms are to be equal sounds.
     sound: Array = librosa.griffinlim(magnitudes, n_iter=32, n_fft=N_FFT, hop_length=HOP, random_state=0)
     return sound.astype(np.float32, copy=False)

@@ -17,6 +17,7 @@ from torch import Tensor
 from qsep_live.compose.emotions import Reference
 from qsep_live.compose.passed import Passed, passed
 from qsep_live.compose.preset_actor import ActorCritic, Asked
+from qsep_live.compose.preset_search import GradientSearch, RandomSearch
 from qsep_live.compose.reality import Reality
 from qsep_live.dsp.grid import BINS, MODEL_RATE, N_FFT, SEGMENT
 from qsep_live.errors import QsepError
@@ -29,6 +30,8 @@ WINDOWS = 8
 """Most windows that are looked at; what is reported is measured over all of them."""
 TRAINED = 3
 """Of these the actor-critic sees the ones in which the untouched preset lets most through."""
+METHODS = ("actor-critic", "gradient", "random")
+"""The first is used; the others are what it is measured against."""
 ROUNDS, PROPOSALS = 20, 6
 FINALISTS = 6
 """The proposals that came nearest are measured over all windows, and the nearest of them is taken."""
@@ -89,6 +92,13 @@ class Retrained:
     limit: float
     allowed: float
     windows: int
+
+    @property
+    def closed(self) -> float:
+        """Share of the way to what was asked, both parts in octaves: 1 - |got - asked| / |asked|; NaN for no way."""
+        asked, got = (np.array([each.pitch / 12.0, each.density]) for each in (self.asked, self.got))
+        way = float(np.linalg.norm(asked))
+        return 1.0 - float(np.linalg.norm(got - asked)) / way if way else float("nan")
 
     @property
     def short(self) -> Shift:
@@ -202,6 +212,7 @@ def retrain(
     shift: Shift,
     seed: int = 0,
     progress: Callable[[float], None] = lambda _share: None,
+    method: str = "actor-critic",
 ) -> Retrained:
     """Move a latent.
 
@@ -222,6 +233,8 @@ def retrain(
         Equal arguments give equal results.
     progress
         Is told the share done.
+    method
+        Of `METHODS`: who proposes. All ask the Separator about the same number of latents.
 
     Raises
     ------
@@ -255,7 +268,14 @@ def retrain(
     found, gaps = [start[None]], [torch.linalg.vector_norm(target)[None]]
     # The start may itself be further out than is usual; what is made of it may be as far, no further.
     allowed = max(reality.limit, float(reality.measure(start[None].numpy())[0]))
-    pair = ActorCritic(start, real, known, target, allowed * reality.usual, seed)
+    radius = allowed * reality.usual
+    proposer: ActorCritic | GradientSearch | RandomSearch
+    if method == "gradient":
+        proposer = GradientSearch(start, known.condition[0] + target, float(real.std(dim=0).mean()))
+    elif method == "random":
+        proposer = RandomSearch(start, radius, seed)
+    else:
+        proposer = ActorCritic(start, real, known, target, radius, seed)
     for number in range(ROUNDS):
         loud: list[Tensor] = []
 
@@ -264,11 +284,11 @@ def retrain(
             loud.append(level)
             return found
 
-        asked_now = pair.round(ask, PROPOSALS)
+        asked_now = proposer.round(ask, PROPOSALS)
         gap = torch.linalg.vector_norm(asked_now.condition - known.condition[0] - target, dim=1)
         real_enough = torch.from_numpy(reality.measure(asked_now.latents.numpy()) <= allowed)
         found.append(asked_now.latents)
-        gaps.append(torch.where(real_enough & (loud[0] >= floor), gap, torch.inf))
+        gaps.append(torch.where(real_enough & (torch.cat(loud) >= floor), gap, torch.inf))
         progress((number + 1) / ROUNDS)
     every = torch.cat(gaps)
     order = every.argsort()[:FINALISTS]

@@ -57,12 +57,16 @@ class ActorTraining:
     pitch, density, windows, misfit, similarity, structure, distance
         Weights of the actor's losses: mean pitch in semitones (squared below one), density of the whole melody and of
         windows of two bars in squared octaves, notes outside of their chords, by how much bars are more or less alike
-        than before, the critic's doubt that the latent is real music's, and how far the latent went in standard
-        deviations of the prior.
+        than before, how much less than before the critic takes the latent for real music's, and how far the latent went
+        in standard deviations of the prior.
     real
         Windows of real music that are encoded in advance, each in a random key.
     lately
         Written melodies that the critic goes on learning from.
+    smooth
+        Weight of the critic's slope at real latents, squared: a critic that tells real from moved beyond doubt says
+        nothing of which way is better, and drowns all other losses (R1 of Mescheder et al. 2018, "Which Training
+        Methods for GANs do actually Converge?").
     ripe
         Steps until what the critic says of pitch, density and the like counts in full: at first it knows nothing.
     clip
@@ -83,6 +87,7 @@ class ActorTraining:
     distance: float = 0.3
     real: int = 4096
     lately: int = 8192
+    smooth: float = 1.0
     ripe: int = 100
     clip: float = 1.0
     precision: str = "fp32"
@@ -129,6 +134,7 @@ class ActorTrainer:
         self.training, self._vae = training, vae
         torch.manual_seed(training.seed)
         self.actor, self.critic = begun or Actor(config), Critic(config)
+        self.actor.train().requires_grad_(True)  # one from a file is not to be trained
         self._optimisers = [
             torch.optim.Adam(each.parameters(), training.learning_rate) for each in (self.actor, self.critic)
         ]
@@ -194,28 +200,27 @@ class ActorTrainer:
         self, latent: Tensor, moved: Tensor, wanted: Tensor, shares: Tensor, before: Written, after: Written
     ) -> dict[str, Tensor]:
         training, few = self.training, len(shares)
-        judged = self.critic(moved)
+        judged, untouched = self.critic(moved), self._told(latent)
         pitch, density = wanted[:, 0], wanted[:, 1]
         ripe = min(1.0, self.step / training.ripe)
         return {
             "told_pitch": ripe * training.pitch * _near(judged.pitch, pitch),
             "told_density": ripe * training.density * _octaves(judged.density.exp2().mean(dim=1), density + 0.25),
             "told_misfit": ripe * training.misfit * judged.misfit.mean(),
-            "told_similarity": ripe * training.similarity * (judged.similarity - self._told(latent)).abs().mean(),
+            "told_similarity": ripe * training.similarity * (judged.similarity - untouched.similarity).abs().mean(),
             "pitch": training.pitch * _near(after.pitch, pitch[:few]),
             "density": training.density * density_loss(shares, density[:few], STEPS).mean(),
             "windows": training.windows * density_loss(shares, density[:few]).mean(),
             "misfit": training.misfit * after.misfit.mean(),
             "similarity": training.similarity * (after.similarity - before.similarity).abs().mean(),
-            "structure": training.structure * functional.softplus(-judged.real).mean(),
+            "structure": training.structure * functional.softplus(untouched.real - judged.real).mean(),
             "distance": training.distance * torch.log1p((moved - latent).square()).mean(),
         }
 
     @torch.no_grad()
-    def _told(self, latent: Tensor) -> Tensor:
-        """How alike the bars of latents ``(n, latent)`` are, by the critic."""
+    def _told(self, latent: Tensor) -> Judgement:
         told: Judgement = self.critic(latent)
-        return told.similarity
+        return told
 
     def _remember(self, new: Written) -> None:
         if self._written is not None:
@@ -228,13 +233,16 @@ class ActorTrainer:
         index = torch.randint(len(self._written.latent), (len(moved),))
         known = Written(*(each[index] for each in self._written))
         judged = self.critic(known.latent)
-        real, false = self.critic(self._pool.sample(len(moved))).real, self.critic(moved).real
+        music = self._pool.sample(len(moved)).requires_grad_(True)
+        real, false = self.critic(music).real, self.critic(moved).real
+        (slope,) = torch.autograd.grad(real.sum(), music, create_graph=True)
         return {
             "critic_pitch": (judged.pitch - known.pitch).square().mean() / PITCH_SPAN**2,
             "critic_density": (judged.density - known.density).square().mean(),
             "critic_misfit": (judged.misfit - known.misfit).square().mean(),
             "critic_similarity": (judged.similarity - known.similarity).square().mean(),
             "critic_structure": functional.softplus(-real).mean() + functional.softplus(false).mean(),
+            "critic_slope": self.training.smooth / 2.0 * slope.square().sum(dim=1).mean(),
         }
 
     def _descend(self, index: int, module: torch.nn.Module, losses: dict[str, Tensor]) -> None:

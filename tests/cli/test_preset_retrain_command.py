@@ -70,6 +70,32 @@ def test_strength_0_moves_nothing(
     np.testing.assert_array_equal(load_preset(folder / "made.toml").latent, load_preset(folder / "one.toml").latent)
 
 
+def test_a_comparison_asks_each_method_as_much(
+    qsep: Qsep, tiny_model: Model, home: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preset_retrain, "ROUNDS", 2)
+    asked: list[int] = []
+    whole = preset_retrain.Listener.ask
+
+    def ask(self: Any, latents: Any) -> Any:
+        asked.append(len(latents))
+        return whole(self, latents)
+
+    monkeypatch.setattr(preset_retrain.Listener, "ask", ask)
+    told = qsep(
+        "presets", "compare", "one,two", "--emotions", "밝음", "--audio", song, "--model", tiny_model[0], "-o", "out"
+    )
+    assert told.code == 0, told.err
+    assert told.out == Path("out/presets.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in told.out.splitlines() if line.startswith("| ")][2:]
+    methods = ["actor-critic", "gradient", "random"]
+    assert [row[:3] for row in rows[:-3]] == [[name, "bright", method] for name in ("one", "two") for method in methods]
+    assert all(float(row[7]) >= 0.0 for row in rows[:-3])  # nothing is taken that does not come nearer
+    assert sum(asked) % 6 == 0
+    assert asked.count(1) == 2 * 2 * preset_retrain.PROPOSALS
+    assert not (home / "presets" / "made.toml").exists()
+
+
 def test_an_unknown_emotion_lists_the_nine(qsep: Qsep, tiny_model: Model) -> None:
     retrain(qsep, tiny_model, emotion="brihgt").fails(2, "did you mean bright", *EMOTIONS)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qsep_live.audio.writer import write_audio
-from qsep_live.compose.mel import BANDS, FLOOR, HOP, N_FFT, PIECE, RATE, Array, mel_of, read_mel
+from qsep_live.compose.mel import BANDS, FLOOR, HOP, N_FFT, PIECE, RATE, Array, Mel, mel_of, read_mel
 from qsep_live.compose.mel_inversion import LOOKAHEAD, StreamInversion, bins_of, filterbank, sound_of
 from qsep_live.compose.mel_pieces import SHORTEST, cut_song, cut_songs, find_songs, load_pieces, save_pieces
 from qsep_live.errors import QsepError, UsageError
@@ -47,6 +47,12 @@ def test_sound_has_the_spectrogram_that_it_was_made_from(music: Array, inversion
     assert np.sqrt(np.mean(apart[heard] ** 2)) < 3.5
     late = (again.db[8:frames] + level - mel.db[14 : frames + 6])[heard]
     assert np.sqrt(np.mean(late**2)) > 5.0
+
+
+def test_a_files_sound_is_the_same_at_every_level(music: Array) -> None:
+    db = mel_of(music).db[:40]
+    loud, soft = sound_of(Mel(db, 1e3)), sound_of(Mel(db, 1e-5))
+    assert np.allclose(1e-4 * loud, soft, rtol=1e-3, atol=1e-4 * float(np.abs(soft).max()))
 
 
 def test_a_stream_is_the_same_however_it_is_cut_and_starts_anew(music: Array) -> None:

@@ -116,6 +116,14 @@ def test_nothing_runs_away_whatever_the_weights(clip: Mel) -> None:
     assert frames.max() <= 0.0
 
 
+def test_no_band_is_louder_than_it_is_in_the_clip(net: MelNet, clip: Mel) -> None:
+    frames = np.stack(list(MelGenerator(net, clip, temperature=2.0).frames(200)))
+    assert (frames <= clip.db.max(axis=0)).all()
+    assert (frames == clip.db.max(axis=0)).any()
+    assert frames.max() <= 0.0
+    assert frames.min() >= FLOOR
+
+
 def test_equal_seeds_give_equal_frames(net: MelNet, clip: Mel) -> None:
     def drawn(seed: int, heard: Mel | None = clip) -> Array:
         return np.stack(list(MelGenerator(net, heard, seed=seed).frames(5)))

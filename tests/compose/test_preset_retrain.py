@@ -7,6 +7,7 @@ import torch
 from qsep_live.compose.emotions import DEFAULT, EMOTIONS
 from qsep_live.compose.preset_actor import ActorCritic, Asked
 from qsep_live.compose.preset_retrain import WINDOWS, emotion_shift, windows_of
+from qsep_live.compose.preset_search import GradientSearch, RandomSearch
 from qsep_live.compose.reality import Reality
 from qsep_live.dsp.grid import SEGMENT
 from qsep_live.errors import QsepError
@@ -59,6 +60,12 @@ def test_the_actor_reaches_a_condition_that_can_be_reached() -> None:
         return Asked(latents, torch.tanh(inside / 2), slope)
 
     target = torch.tensor([0.3, -0.25])
+    way = float(torch.linalg.vector_norm(target))
+    begun = ask(real[:1]).condition
+    searches = ((GradientSearch(real[0], begun[0] + target, 1.0), 0.2), (RandomSearch(real[0], 8.0, 1), 0.9))
+    for search, share in searches:
+        found = torch.cat([search.round(ask, 4).condition for _ in range(12)])
+        assert float(torch.linalg.vector_norm(found - begun - target, dim=1).min()) < share * way
     pair = ActorCritic(real[0], real, ask(real[:8]), target, 8.0, seed=1)
     begin = ask(real[:1]).condition
     for _ in range(12):
