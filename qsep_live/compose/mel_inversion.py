@@ -37,10 +37,9 @@ def sound_of(mel: Mel) -> Array:
     librosa = library()
     power = np.float32(_SCALE) * librosa.db_to_power(mel.db.T)
     magnitudes = librosa.feature.inverse.mel_to_stft(power, sr=RATE, n_fft=N_FFT)
-    magnitudes *= np.float32(np.sqrt(mel.loudest / _SCALE))
     # The phases that it begins with are drawn: equal spectrograms are to be equal sounds.
     sound: Array = librosa.griffinlim(magnitudes, n_iter=32, n_fft=N_FFT, hop_length=HOP, random_state=0)
-    return sound.astype(np.float32, copy=False)
+    return sound.astype(np.float32, copy=False) * np.float32(np.sqrt(mel.loudest / _SCALE))
 
 
 class StreamInversion:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qsep_live.audio.resample import resample
 from qsep_live.compose.mel import BANDS, FLOOR, PIECE, RATE, Array, mel_of, read_mono
 from qsep_live.errors import QsepError, UsageError
+from qsep_live.tensor_file import open_tensors
 from qsep_live.whole_file import write_whole
 
 SHORTEST = 128
@@ -142,14 +143,11 @@ def load_pieces(path: Path) -> list[Piece]:
     QsepError
         The file is missing, damaged, or something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            words = json.loads((file.metadata() or {})[_KEY])
-            padded: NDArray[np.float16] = file.get_tensor("db")
+    wrong = "no spectrograms of qsep-live compose spectrogram prepare ({reason})"
+    with open_tensors(path, _KEY, _SCHEMA, wrong) as (words, tensors):
+        padded: NDArray[np.float16] = tensors["db"]
         rows = [(str(song), int(copy), int(frames), float(loud)) for song, copy, frames, loud in words["pieces"]]
-        if words["schema"] != _SCHEMA or padded.shape != (len(rows), PIECE, BANDS):
+        if padded.shape != (len(rows), PIECE, BANDS):
             raise ValueError("of another version")
         if not all(0 < frames <= PIECE for _, _, frames, _ in rows) or not np.isfinite(padded).all():
             raise ValueError("damaged")
@@ -157,10 +155,3 @@ def load_pieces(path: Path) -> list[Piece]:
             Piece(song, copy, row[:frames].astype(np.float32), loud)
             for (song, copy, frames, loud), row in zip(rows, padded, strict=True)
         ]
-    except OSError as error:
-        raise QsepError(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise QsepError(
-            f"{path}: no spectrograms of qsep-live compose spectrogram prepare ({reason or type(error).__name__})"
-        ) from None

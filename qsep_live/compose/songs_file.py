@@ -10,7 +10,7 @@ import numpy as np
 
 from qsep_live.compose.melody import STEPS, TOKENS
 from qsep_live.compose.songs import Song
-from qsep_live.errors import QsepError
+from qsep_live.tensor_file import open_tensors
 from qsep_live.whole_file import write_whole
 
 SUFFIX = ".safetensors"
@@ -35,19 +35,10 @@ def load_songs(path: Path) -> list[Song]:
     QsepError
         The file is missing, damaged, or something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            words = json.loads((file.metadata() or {})[_KEY])
-            tokens = file.get_tensor("tokens")
-        counts = [int(count) for _, count in words["songs"]]
-        if words["schema"] != _SCHEMA or tokens.shape != (sum(counts), STEPS) or tokens.max() >= TOKENS:
+    wrong = "no songs of a run of qsep-live compose train-vae ({reason})"
+    with open_tensors(path, _KEY, _SCHEMA, wrong) as (words, tensors):
+        tokens, counts = tensors["tokens"], [int(count) for _, count in words["songs"]]
+        if tokens.shape != (sum(counts), STEPS) or tokens.max() >= TOKENS:
             raise ValueError("of another version")
         parts = np.split(tokens.astype(np.int64), np.cumsum(counts)[:-1])
         return [Song(str(name), part) for (name, _), part in zip(words["songs"], parts, strict=True)]
-    except OSError as error:
-        raise QsepError(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise QsepError(f"{path}: no songs of a run of qsep-live compose train-vae ({reason})") from None

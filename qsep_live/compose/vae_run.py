@@ -18,6 +18,7 @@ from qsep_live.compose.songs import Song, fingerprint, read_songs
 from qsep_live.compose.songs_file import SUFFIX, load_songs, save_songs
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.nets.optimiser_state import load_optimiser, optimiser_tensors
+from qsep_live.tensor_file import open_tensors
 from qsep_live.whole_file import write_whole
 
 Row = dict[str, float]
@@ -119,24 +120,13 @@ class VaeRun:
         QsepError
             The state is damaged or of another network.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not self.state.exists():
             return Progress(), []
-        try:
-            with safe_open(self.state, framework="pt") as file:
-                words = json.loads((file.metadata() or {})[_KEY])
-                if words.pop("schema") != _SCHEMA:
-                    raise ValueError("of another version")
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        wrong = "not the state of this run ({reason}); give another --output"
+        with open_tensors(self.state, _KEY, _SCHEMA, wrong, "pt") as (words, tensors):
             progress = Progress(**words)
             vae.load_state_dict(_below(tensors, "vae."))
             load_optimiser(optimiser, _below(tensors, "adam."))
-        except OSError as error:
-            raise QsepError(f"{self.state}: {error.strerror or error}") from None
-        except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:80]
-            raise QsepError(f"{self.state}: not the state of this run ({reason}); give another --output") from None
         # What was logged after this state was saved is about to happen again.
         return progress, [row for row in self._rows() if row["step"] <= progress.step]
 

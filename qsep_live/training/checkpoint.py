@@ -13,8 +13,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from qsep_live.errors import QsepError
 from qsep_live.nets.model import Model
+from qsep_live.tensor_file import open_tensors
 from qsep_live.training.optimiser import Optimiser
 from qsep_live.whole_file import write_whole
 
@@ -92,21 +92,9 @@ def load_state(path: Path) -> State:
     QsepError
         The file is missing, cut off, or something else.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            words = json.loads((file.metadata() or {})[_KEY])
-            if words.pop("schema") != _SCHEMA:
-                raise ValueError("a state of another version")
-            return State({key: file.get_tensor(key) for key in file.keys()}, Progress(**words))  # noqa: SIM118
-    except OSError as error:
-        raise QsepError(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise QsepError(
-            f"{path}: not the state of a run ({reason}); remove it to start again, or give another --output"
-        ) from None
+    wrong = "not the state of a run ({reason}); remove it to start again, or give another --output"
+    with open_tensors(path, _KEY, _SCHEMA, wrong, "pt") as (words, tensors):
+        return State(tensors, Progress(**words))
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
