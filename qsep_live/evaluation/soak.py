@@ -26,7 +26,7 @@ from qsep_live.engine.part import Part
 from qsep_live.engine.session import TICK, LiveSession
 from qsep_live.engine.session_config import SessionConfig
 from qsep_live.engine.status import State, Status
-from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, memory_of, runs_in_real_time, use_server
+from qsep_live.evaluation.dummy_server import DummyServer, Passthrough, own_memory_of, runs_in_real_time, use_server
 
 RATE = 44_100
 LOOK = 0.25
@@ -269,7 +269,7 @@ class _Soak:
     def _weigh(self, now: float) -> None:
         for name, pid in self._session.workers.items():
             life = self._lives.setdefault(pid, f"{name} {sum(n.startswith(name) for n in self._lives.values()) + 1}")
-            if size := memory_of(pid):
+            if size := own_memory_of(pid):
                 self.result.memory.setdefault(life, []).append((now, size))
             self.result.real_time |= name == "audio" and runs_in_real_time(pid)
 

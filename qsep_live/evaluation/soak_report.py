@@ -84,8 +84,8 @@ def soak_report(run: SoakRun) -> Report:
     table.notes += [
         f"Faults: {injected}.",
         f"A fallback is explained up to {faded}; an underrun up to {missed}.",
-        f"Memory: the proportional set size of every process; its first {WARM_UP:.0f} s, or quarter of its life, are"
-        " left out, and the medians of the first and last quarter of the rest compared.",
+        f"Memory: what every process got for itself (its anonymous pages); its first {WARM_UP:.0f} s, or quarter of"
+        " its life, are left out, and the medians of the first and last quarter of the rest compared.",
     ]
     return Report("soak", table, _picture(run), {"memory": _memory(run), "events": _events(run)})
 
