@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from qsep_live.audio.demo import DemoSong
     from qsep_live.audio.files import SoundFileReader
     from qsep_live.audio.program import Program
-    from qsep_live.engine.render import RenderSettings
+    from qsep_live.audio.writer import AudioWriter
+    from qsep_live.engine.render import RenderReport, RenderSettings
 
     Block = NDArray[np.float32]
 
@@ -194,16 +195,16 @@ def render_sound(
     QsepError
         The input is damaged or the output cannot be written; nothing is left of it.
     """
-    from qsep_live.audio.writer import AudioWriter, choose_subtype
+    from qsep_live.audio.writer import AudioWriter
+    from qsep_live.engine.part import numbered
     from qsep_live.engine.render import RenderReport, render
     from qsep_live.engine.strip import width_of
 
     start = time.perf_counter()
     frames = sound.frames if duration is None else min(sound.frames, round(duration * sound.rate))
-    subtype = choose_subtype(target, sound.reader.subtype if sound.reader is not None else None)
     report = RenderReport()
     width = width_of(outputs) if outputs else sound.channels
-    with AudioWriter(target, sound.rate, width, subtype) as writer:
+    with AudioWriter(target, sound.rate, width, _subtype(sound, target)) as writer:
         blocks: Iterator[Block] = sound.blocks(frames)
         if outputs:
             blocks = map(_stereo, blocks)
@@ -214,10 +215,58 @@ def render_sound(
             if keep is not None:
                 keep.append(block)
             progress(writer.frames / sound.rate)
+    faults = {
+        name if index == 0 else f"{numbered('rack', index)}.{name}": text
+        for index, each in enumerate(report.rack_faults)
+        for name, text in each.items()
+    }
+    return _rendered(sound, writer, start, report, faults)
+
+
+def render_stems(
+    sound: Sound,
+    targets: Sequence[Path],
+    network: TimedNetwork,
+    settings: RenderSettings,
+    progress: Callable[[float], None],
+) -> list[Rendered]:
+    """Render ``sound`` with all presets of ``settings`` at once, each to its file in ``targets``.
+
+    The files appear when all are whole; otherwise as `render_sound`.
+    """
+    import numpy as np
+
+    from qsep_live.audio.writer import AudioWriter
+    from qsep_live.engine.render import RenderReport, render
+
+    start = time.perf_counter()
+    report = RenderReport()
+    with ExitStack() as closing:
+        writers = [
+            closing.enter_context(AudioWriter(target, sound.rate, sound.channels, _subtype(sound, target)))
+            for target in targets
+        ]
+        for block in render(sound.blocks(sound.frames), sound.rate, sound.channels, network, settings, report):
+            for writer, stem in zip(writers, np.split(block, len(writers), axis=1), strict=True):
+                writer.write(stem)
+            progress(writers[0].frames / sound.rate)
+    faults = report.rack_faults or [{} for _ in writers]
+    return [_rendered(sound, writer, start, report, each) for writer, each in zip(writers, faults, strict=True)]
+
+
+def _subtype(sound: Sound, target: Path) -> str:
+    from qsep_live.audio.writer import choose_subtype
+
+    return choose_subtype(target, sound.reader.subtype if sound.reader is not None else None)
+
+
+def _rendered(
+    sound: Sound, writer: AudioWriter, start: float, report: RenderReport, faults: dict[str, str]
+) -> Rendered:
     repaired = sound.reader.repaired if sound.reader is not None else report.repaired
     return Rendered(
-        sound.name, target, frames / sound.rate, time.perf_counter() - start, sound.rate, width, subtype,
-        report.windows, report.latency / sound.rate, repaired, writer.clipped, report.rack_faults,
+        sound.name, writer.path, writer.frames / sound.rate, time.perf_counter() - start, sound.rate, writer.channels,
+        writer.subtype, report.windows, report.latency / sound.rate, repaired, writer.clipped, faults,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from qsep_live.cli import choices, options
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
-    from qsep_live.cli.offline import Rendered, TimedNetwork
+    from qsep_live.cli.offline import Rendered, Sound, TimedNetwork
     from qsep_live.engine.render import RenderSettings
     from qsep_live.latent.preset import Preset
 
@@ -85,26 +86,40 @@ class _Batch:
         self._folder, self._given, self._presets, self._model = folder, given, presets, model
         self._json: bool = given["as_json"]
         # A rack that cannot be meant is the whole batch's fault, not each file's.
-        self._settings = [(preset, self._settings_for(preset)) for preset in presets]
-        self._network: TimedNetwork | None = None
+        self._racks = [choices.choose_rack(given["rack"], (preset,)) for preset in presets]
+        self._networks: dict[int, TimedNetwork] = {}
         self._started = time.perf_counter()
         self._results: list[Rendered] = []
         self.failures = 0
 
     def render(self, track: Track) -> None:
-        """Every preset of one file; an error is one line and the others go on."""
-        try:
-            with ExitStack() as closing:
-                self._check(track, closing)
-        except QsepError as error:
-            self._fail(error)
-            return
-        for preset, settings in self._settings:
-            name = NAMES[self._given["mode"]].format(preset.name)
+        """Every preset of one file, at once; an error is one line and the others go on."""
+        from qsep_live.cli.offline import check_render, open_sound
+
+        folder = self._folder / track.folder
+        with ExitStack() as closing:
+            closing.callback(_remove_empty, folder, self._folder)
             try:
-                self._one(track, f"{name}.{self._given['suffix']}", preset, settings)
+                sound = open_sound(str(track.path), closing)
+                check_render(sound, self._settings_for(range(len(self._presets))))
+                _make(folder)
             except QsepError as error:
                 self._fail(error)
+                return
+            targets: dict[int, Path] = {}
+            for index, preset in enumerate(self._presets):
+                name = NAMES[self._given["mode"]].format(preset.name)
+                target = folder / f"{name}.{self._given['suffix']}"
+                try:
+                    choices.check_target(target, self._given["overwrite"], track.path)
+                except QsepError as error:
+                    self._fail(error)
+                else:
+                    targets[index] = target
+            try:
+                self._together(sound, targets)
+            except QsepError as error:
+                self._fail(error, len(targets))
 
     def close(self) -> None:
         """The last line."""
@@ -116,56 +131,61 @@ class _Batch:
         speed = f", {seconds / wall:.1f} times real time" if seconds else ""
         click.echo(f"{len(self._results)} files written{failed}: {seconds:.1f} s of sound in {wall:.1f} s{speed}")
 
-    def _settings_for(self, preset: Preset) -> RenderSettings:
+    def _settings_for(self, which: Sequence[int]) -> RenderSettings:
+        import numpy as np
+
         from qsep_live.engine.render import RenderSettings
 
         given = self._given
+        latents = [self._presets[index].latent for index in which]
         return RenderSettings(
-            preset.latent,
+            latents[0] if len(latents) == 1 else np.stack(latents),
             mode=given["mode"],
             wet=given["wet"],
             gain=given["gain"],
             delay=choices.offline_delay(given["delay"]),
             ahead=self._model.ahead,
-            racks=(choices.choose_rack(given["rack"], (preset,)),),
+            racks=tuple(self._racks[index] for index in which),
         )
 
-    def _check(self, track: Track, closing: ExitStack) -> None:
-        from qsep_live.cli.offline import open_sound
-
-        open_sound(str(track.path), closing)
-
-    def _one(self, track: Track, name: str, preset: Preset, settings: RenderSettings) -> None:
-        from qsep_live.cli.offline import TimedNetwork, check_render, open_sound, render_sound
-        from qsep_live.ui.lines import json_line
+    def _together(self, sound: Sound, targets: dict[int, Path]) -> None:
+        """The presets of ``targets``, each to its file, with one pass of the network."""
+        from qsep_live.cli.offline import TimedNetwork, render_stems
         from qsep_live.ui.progress import progress_bar
 
-        target = self._folder / track.folder / name
-        with ExitStack() as closing:
-            sound = open_sound(str(track.path), closing)
-            closing.callback(_remove_empty, target.parent, self._folder)
-            _make(target.parent)
-            choices.check_target(target, self._given["overwrite"], track.path)
-            check_render(sound, settings)
-            if self._network is None:
-                threads = choices.offline_threads(self._given["threads"])
-                self._network = TimedNetwork(self._model, self._given["device"], threads)
-            label = f"{track.path.name} → {name}"
-            with progress_bar(label, sound.frames / sound.rate, hidden=self._json) as progress:
-                result = render_sound(sound, target, self._network, settings, progress)
+        if not targets:
+            return
+        count = len(targets)
+        if count not in self._networks:
+            threads = choices.offline_threads(self._given["threads"])
+            self._networks[count] = TimedNetwork(self._model, self._given["device"], threads, count)
+        settings, names = self._settings_for(tuple(targets)), ", ".join(path.name for path in targets.values())
+        with progress_bar(
+            f"{Path(sound.name).name} → {names}", sound.frames / sound.rate, hidden=self._json
+        ) as progress:
+            results = render_stems(sound, tuple(targets.values()), self._networks[count], settings, progress)
+        for index, result in zip(targets, results, strict=True):
+            self._tell(self._presets[index], result, count)
+
+    def _tell(self, preset: Preset, result: Rendered, count: int) -> None:
+        from qsep_live.ui.lines import json_line
+
         self._results.append(result)
         if self._json:
-            values = {"preset": preset.name, "mode": settings.mode, **result.as_json()}
+            values = {"preset": preset.name, "mode": self._given["mode"], "presets_at_once": count, **result.as_json()}
             click.echo(json_line("result", values))
             return
+        together = f"{count} presets at once " if count > 1 else ""
         click.echo(
-            f"{result.target}: {result.seconds:.1f} s in {result.wall:.1f} s, {result.speed:.1f} times real time"
+            f"{result.target}: {result.seconds:.1f} s {together}in {result.wall:.1f} s,"
+            f" {result.speed:.1f} times real time"
         )
         for remark in result.remarks():
             click.echo(f"qsep-live: warning: {remark}", err=True)
 
-    def _fail(self, error: QsepError) -> None:
-        self.failures += 1
+    def _fail(self, error: QsepError, files: int = 1) -> None:
+        """Tell it once; ``files`` were not written for it."""
+        self.failures += files
         click.echo(f"qsep-live: error: {error}", err=True)
         if self._json:
             from qsep_live.ui.lines import json_line

@@ -17,7 +17,6 @@ from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
 from qsep_live.engine.mix import Mode
-from qsep_live.engine.part import numbered
 from qsep_live.engine.signal_path import SignalPath
 from qsep_live.engine.strip import Strip, in_step
 
@@ -69,7 +68,8 @@ class RenderReport:
     windows: int = 0
     repaired: int = 0
     latency: int = 0
-    rack_faults: dict[str, str] = field(default_factory=dict)
+    rack_faults: list[dict[str, str]] = field(default_factory=list)
+    """Of each preset's rack, effect to fault."""
 
 
 class Renderer:
@@ -129,12 +129,7 @@ class Renderer:
             for index, strip in enumerate(self._strips)
         ]
         self.report.repaired = self._signal.counts.repaired
-        self.report.rack_faults = {
-            name if index == 0 else f"{numbered('rack', index)}.{name}": text
-            for index, rack in enumerate(self._racks)
-            if rack is not None
-            for name, text in rack.faults.items()
-        }
+        self.report.rack_faults = [{} if rack is None else dict(rack.faults) for rack in self._racks]
         return sounds[0] if len(sounds) == 1 else np.concatenate(sounds, axis=1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qsep_live.audio.files import open_audio, read_audio
+from qsep_live.cli import offline
 from qsep_live.cli.render import find_tracks
 from qsep_live.errors import UsageError
 
@@ -44,6 +45,43 @@ def test_a_batch_and_a_single_file_give_the_same_sound(qsep: Qsep, wav: Write, t
     assert qsep("render", source, "-p", "one", "--model", tiny_model[0]).code == 0
     assert qsep("-i", source, "-o", "out.wav", "-p", "one", "--model", tiny_model[0]).code == 0
     assert Path("separated/in/one.wav").read_bytes() == Path("out.wav").read_bytes()
+
+
+def test_presets_at_once_sound_as_one_by_one(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
+    """Also with a rack that takes its time behind one of them, and with a delay as live."""
+    source = wav("in.wav", 2.0, subtype="FLOAT")
+    Path("slow.toml").write_text('schema = 1\n[[effect]]\ntype = "BrickwallLimiter"\nname = "top"\n')
+    for options in ((), ("--rack", "slow.toml"), ("--delay", "30ms", "--mode", "remove")):
+        arguments = ("render", source, "--overwrite", "--model", tiny_model[0], *options)
+        together = qsep(*arguments, "-o", "together", "-p", "one,two", "--json")
+        assert together.code == 0, together.err
+        rows = [json.loads(line) for line in together.out.splitlines()]
+        assert [(row["preset"], row["presets_at_once"]) for row in rows] == [("one", 2), ("two", 2)]
+        for preset in ("one", "two"):
+            assert qsep(*arguments, "-o", "apart", "-p", preset).code == 0
+        for name in written(Path("apart")):
+            expected = read_audio(Path("apart") / name)[0]
+            # Of several latents at once the network adds in another order.
+            np.testing.assert_allclose(read_audio(Path("together") / name)[0], expected, atol=2e-4)
+            assert np.abs(expected).max() > 0.01
+    assert not np.allclose(read_audio("apart/in/one.wav")[0], read_audio("apart/in/two.wav")[0], atol=1e-3)
+
+
+def test_presets_at_once_ask_the_network_once(
+    qsep: Qsep, wav: Write, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+    given = offline.TimedNetwork.__call__
+
+    def counted(self: offline.TimedNetwork, magnitude: np.ndarray, z: np.ndarray) -> np.ndarray:
+        asked.append(z.shape)
+        return given(self, magnitude, z)
+
+    monkeypatch.setattr(offline.TimedNetwork, "__call__", counted)
+    told = qsep("render", wav("in.wav", 2.0), "-p", "one,two", "--json", "--model", tiny_model[0])
+    windows = [json.loads(line)["windows"] for line in told.out.splitlines()]
+    assert windows == [len(asked)] * 2
+    assert set(asked) == {(2, 32)}
 
 
 def test_stems_and_what_remains_add_up(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
