@@ -14,6 +14,7 @@ import click
 
 from qsep_live.cli import choices, options
 from qsep_live.cli.evaluate import (
+    Command,
     finish,
     metric_option,
     network_spec,
@@ -165,13 +166,24 @@ def live(
     click.echo(f"{'memory':<11} {rows[0].memory / 2**20:.0f} MiB, all processes")
 
 
+def songs_options(command: Command) -> Command:
+    """Where songs with true stems are: ``--musdb``, ``--stems``; and ``--mark``."""
+    several = (
+        click.option("--musdb", metavar="DIR", type=click.Path(path_type=Path),
+                     help="MUSDB18's or MUSDB18-HQ's folder: its 14 validation songs."),
+        click.option("--stems", metavar="DIR", type=click.Path(path_type=Path),
+                     help="Songs of your own: a folder each, with vocals.wav, drums.wav, bass.wav and other.wav."),
+        click.option("--mark", "marks", type=options.DELAY, multiple=True,
+                     help="A delay to measure; may be repeated."),
+    )  # fmt: skip
+    for option in reversed(several):
+        command = option(command)
+    return command
+
+
 @bench.command()
-@click.option("--musdb", metavar="DIR", type=click.Path(path_type=Path),
-              help="MUSDB18's or MUSDB18-HQ's folder: its 14 validation songs.")  # fmt: skip
-@click.option("--stems", metavar="DIR", type=click.Path(path_type=Path),
-              help="Songs of your own: a folder each, with vocals.wav, drums.wav, bass.wav and other.wav.")  # fmt: skip
+@songs_options
 @click.option("--period", type=options.DURATION, help="Between masks; by default measured first, with the live loop.")
-@click.option("--mark", "marks", type=options.DELAY, multiple=True, help="A delay to measure; may be repeated.")
 @options.ahead_option
 @metric_option
 @running_options
@@ -185,18 +197,10 @@ def delay(
     from qsep_live.engine.frontier import save_frontier
     from qsep_live.evaluation.bench_delay import MARKS, DelayBench, delay_report, frontier_of
     from qsep_live.evaluation.latents import preset_means
-    from qsep_live.evaluation.tracks import FolderTracks, MusdbTracks
 
-    if (musdb is None) == (stems is None):
-        raise UsageError("say where the songs are: --musdb DIR or --stems DIR")
+    tracks = _songs(musdb, stems, limit, seconds)
     timed = timed_delays(marks) or MARKS
     prepare_folder(output)
-    tracks: Tracks
-    if stems is not None:
-        tracks = FolderTracks(stems, limit, seconds)
-    else:
-        assert musdb is not None
-        tracks = MusdbTracks(musdb, "valid", limit, seconds)
     chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
     means = preset_means(chosen.fingerprint)
     if period is None:
@@ -209,6 +213,44 @@ def delay(
         path = output / f"{chosen.path.stem}.frontier.json"
         save_frontier(frontier_of(work, report, chosen.fingerprint, tracks.label), path)
         click.echo(f"wrote {path}: beside {chosen.path.name} it is what default delays are chosen by", err=True)
+
+
+@bench.command()
+@songs_options
+@click.option("--period", type=options.DURATION, default="20ms", show_default=True,
+              help="Between masks; each comes as much later.")  # fmt: skip
+@click.option("--ideal", is_flag=True, help="A mask for every frame, there at once, in place of --period.")
+@metric_option
+@running_options
+@output_option(required=False)
+def gains(
+    musdb: Path | None, stems: Path | None, period: float, marks: tuple[float | str, ...], ideal: bool, metric: Any,
+    limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str, threads: int | None,
+    output: Path | None,
+) -> None:  # fmt: skip
+    """Ways to apply the newest gains at equal delay: windows, filters, gains held or smoothed."""
+    from qsep_live.evaluation import bench_gains
+    from qsep_live.evaluation.latents import preset_means
+
+    tracks = _songs(musdb, stems, limit, seconds)
+    timed = timed_delays(marks) or bench_gains.MARKS
+    prepare_folder(output)
+    chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
+    how = bench_gains.ideal() if ideal else bench_gains.late(period)
+    work = bench_gains.GainsBench(preset_means(chosen.fingerprint), how, timed, metric)
+    with track_bar("gains", len(tracks)) as tell:
+        report = bench_gains.gains_report(work, spec, tracks, jobs, tell)
+    finish(report, output)
+
+
+def _songs(musdb: Path | None, stems: Path | None, limit: int | None, seconds: float | None) -> Tracks:
+    from qsep_live.evaluation.tracks import FolderTracks, MusdbTracks
+
+    if stems is not None and musdb is None:
+        return FolderTracks(stems, limit, seconds)
+    if musdb is not None and stems is None:
+        return MusdbTracks(musdb, "valid", limit, seconds)
+    raise UsageError("say where the songs are: --musdb DIR or --stems DIR")
 
 
 def _measured_period(model: choices.ModelChoice, device: str, threads: int | None) -> float:

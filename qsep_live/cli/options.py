@@ -65,7 +65,7 @@ class _Delay(_Quantity):
 
     def limit(self, number: float) -> float | None:
         # The exact range depends on the sample rate; the engine says so.
-        return number if 0.0 < number < 3600.0 else None
+        return number if 0.0 <= number < 3600.0 else None
 
 
 class _Duration(_Quantity):

@@ -41,6 +41,21 @@ class StreamGrid:
                 "and at least the synthesis window, which must be a multiple of twice the hop"
             )
 
+    @property
+    def delay(self) -> int:
+        """Samples from input to output."""
+        return self.synthesis
+
+    @property
+    def first(self) -> int:
+        """Samples that are in when the first gains are asked for."""
+        return self.hop
+
+    @property
+    def lag(self) -> float:
+        """Samples from the time that gains are for, the middle of the synthesis window, to the newest one."""
+        return self.synthesis / 2
+
     def windows(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Analysis window (N,) and synthesis window (M,); their product overlap-adds to one."""
         n, m = self.analysis, self.synthesis
@@ -149,3 +164,39 @@ class StreamingSynthesis:
         block = self.state.tape.view(count)
         self.state.tape.skip(count)
         return block
+
+
+class StreamingTransform:
+    """Chunks in, spectra times gains, chunks out, ``grid.synthesis`` samples later.
+
+    Parameters
+    ----------
+    grid
+        Windows and hop.
+    channels
+        Rows of each block.
+    responses
+        How many gains side by side each spectrum is multiplied by.
+    """
+
+    def __init__(self, grid: StreamGrid, channels: int, responses: int = 1) -> None:
+        self.grid = grid
+        self._analysis = StreamingAnalysis(grid, channels)
+        self._synthesis = StreamingSynthesis(grid, responses * channels)
+
+    def push(self, block: NDArray[np.float32]) -> None:
+        """Append ``block`` (channels, n)."""
+        self._analysis.push(block)
+
+    def due(self) -> bool:
+        """Whether the next gains are needed to go on."""
+        return self._analysis.ready()
+
+    def apply(self, gains: NDArray[np.float32]) -> None:
+        """The next frame's, (responses, 1, N // 2 + 1)."""
+        spectra = self._analysis.frame() * gains
+        self._synthesis.add(spectra.reshape(-1, spectra.shape[-1]))
+
+    def read(self, count: int) -> NDArray[np.float32]:
+        """The next ``count`` samples, (responses·channels, count), a view that the next call may overwrite."""
+        return self._synthesis.read(count)

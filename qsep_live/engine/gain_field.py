@@ -85,11 +85,16 @@ class GainField:
             np.multiply(frames.gains[index], 1.0 - fraction, out=out)
             out += fraction * frames.gains[index + 1]
         if place > last >= TREND:
-            np.subtract(frames.gains[last], frames.gains[last - TREND], out=out)
-            out *= SLOWING * (1.0 - SLOWING ** (place - last)) / (1.0 - SLOWING) / TREND
-            out += frames.gains[last]
-            np.clip(out, 0.0, 1.0, out=out)
+            self.beyond(frames, place - last, out)
         return bool(0.0 <= place <= last)
+
+    def beyond(self, frames: GainFrames, place: float, out: NDArray[np.float32]) -> None:
+        """Write the gains ``place`` frames after the newest into ``out``."""
+        newest = frames.gains[-1]
+        np.subtract(newest, frames.gains[-1 - TREND], out=out)
+        out *= SLOWING * (1.0 - SLOWING**place) / (1.0 - SLOWING) / TREND
+        out += newest
+        np.clip(out, 0.0, 1.0, out=out)
 
 
 class BinMap:

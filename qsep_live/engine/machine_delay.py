@@ -27,7 +27,7 @@ from qsep_live.whole_file import write_whole
 
 SCHEMA = 1
 SHORTEST_DEFAULT = 1024 / REFERENCE_RATE
-"""Seconds: shorter windows lose more than they save, and take more of the callback's time."""
+"""Seconds: with less, a filter's look-ahead is cut short, which loses more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def this_machine() -> dict[str, Any]:
 def _choose(pace: MaskPace, model: Path, fingerprint: str) -> MachineDelay:
     frontier = load_frontier(model, fingerprint)
     delay = exact_delay(pace.age) + (0.0 if frontier is None else frontier.lead)
-    # Whole milliseconds, as they are printed; upwards, since a shorter delay might have a shorter window.
+    # Whole milliseconds, as they are printed.
     whole = math.ceil(1e3 * min(max(SHORTEST_DEFAULT, delay), LONGEST)) / 1e3
     return MachineDelay(whole, pace, frontier)
 

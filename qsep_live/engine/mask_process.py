@@ -166,8 +166,7 @@ class MaskLoop:
         board = self._board
         began = time.monotonic()
         stream = board.stream
-        lag = stream["delay"] - stream["window"] / 2
-        frames = path.step(self._latent(), path.ahead_for(self._cursor + self._age - lag))
+        frames = path.step(self._latent(), path.ahead_for(self._cursor + self._age - stream["lag"]))
         ended = time.monotonic()
         if not stream["lockstep"]:
             # How far the sound has come beyond the newest sample of the gains that were in use till now.

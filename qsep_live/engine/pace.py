@@ -132,7 +132,7 @@ def open_core(board: Board, delay: float, presets: int = 1) -> AudioCore:
     strips = [Strip(2, limiter=Limiter(RATE)) for _ in range(presets)]
     core = AudioCore(board, SignalPath(plan, 2, field, presets=presets), field, epoch=1, channels=2, strips=strips)
     board.control.publish(wet=1.0)
-    board.stream.publish(epoch=1, rate=RATE, start=0, delay=plan.samples, window=plan.grid.synthesis)
+    board.stream.publish(epoch=1, rate=RATE, start=0, delay=plan.samples, window=plan.grid.delay, lag=plan.lag)
     return core
 
 

@@ -169,7 +169,7 @@ CONTROL = (
 RACK_PARAMETERS = 64 * PRESETS
 
 STREAM = (
-    "epoch", "rate", "channels_in", "channels_out", "start", "delay", "window", "rack_delay", "lockstep",
+    "epoch", "rate", "channels_in", "channels_out", "start", "delay", "window", "lag", "rack_delay", "lockstep",
     "input_latency", "output_latency", "drift",
 )  # fmt: skip
 """Audio to both, once a stream: what is open. Delays in samples, device latencies in seconds; ``epoch`` counts.

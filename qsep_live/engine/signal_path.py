@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BINS
 from qsep_live.dsp.repair import repair
-from qsep_live.dsp.stream_stft import StreamingAnalysis, StreamingSynthesis
+from qsep_live.dsp.stream_filter import FilterGrid, StreamingFilter
+from qsep_live.dsp.stream_stft import StreamingTransform
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.delay import DelayPlan
 from qsep_live.engine.gain_field import BinMap, GainField
@@ -33,12 +34,12 @@ class SignalCounts:
 
 
 class SignalPath:
-    """Multiplies the short-latency STFT by the gain field.
+    """Filters by the gain field, or multiplies the STFT by it, as the plan says.
 
     Parameters
     ----------
     plan
-        Windows and delay.
+        Filter or windows, and the delay.
     channels
         Columns of each block; all share the gains.
     field
@@ -69,8 +70,11 @@ class SignalPath:
         self.counts = SignalCounts()
         self.position = position
         self._field = field
-        self._analysis = StreamingAnalysis(plan.grid, channels)
-        self._synthesis = StreamingSynthesis(plan.grid, presets * channels)
+        self._stream: StreamingTransform | StreamingFilter = (
+            StreamingFilter(plan.grid, channels, presets)
+            if isinstance(plan.grid, FilterGrid)
+            else StreamingTransform(plan.grid, channels, presets)
+        )
         self._waiting = Tape(channels, 4 * plan.wait + 8192, plan.wait)
         self._dry = Tape(channels, 4 * plan.samples + 8192, plan.samples)
         self._bins = BinMap(plan.grid.analysis, plan.rate)
@@ -80,8 +84,8 @@ class SignalPath:
         self._patience = patience * plan.rate
         self._fade_step = plan.grid.hop / (fade * plan.rate)
         self._faded: float | None = None
-        # Centre of the next frame's synthesis window, in positions of the input.
-        self._centre = position + plan.grid.hop - plan.lag
+        # What the next frame's gains are for, a position of the input.
+        self._centre = position + plan.grid.first - plan.lag
 
     def process(self, block: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Take ``block`` (n, channels); give target (n, presets·channels) and dry (n, channels), ``plan.samples`` late.
@@ -95,12 +99,11 @@ class SignalPath:
         self.position += count
         self._dry.push(samples)
         self._waiting.push(samples)
-        self._analysis.push(self._waiting.view(count))
+        self._stream.push(self._waiting.view(count))
         self._waiting.skip(count)
-        while self._analysis.ready():
-            spectra = self._analysis.frame() * self._gains_now()
-            self._synthesis.add(spectra.reshape(-1, spectra.shape[-1]))
-        target = self._synthesis.read(count)
+        while self._stream.due():
+            self._stream.apply(self._gains_now())
+        target = self._stream.read(count)
         dry = self._dry.view(count)
         self._dry.skip(count)
         return target.T, dry.T

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import FRAME_SECONDS
-from qsep_live.engine.delay import OFFLINE_STEP, SHORTEST, DelayPlan, centred_plan, plan_delay
+from qsep_live.engine.delay import OFFLINE_STEP, REFERENCE_RATE, DelayPlan, centred_plan, plan_delay
 from qsep_live.engine.frontier import Frontier, lead_of
+from qsep_live.engine.machine_delay import SHORTEST_DEFAULT
 from qsep_live.engine.mask_path import Separate, mid_side_of
 from qsep_live.engine.pace import RATE
 from qsep_live.errors import UsageError
@@ -30,11 +31,10 @@ from qsep_live.evaluation.scores import MIXTURE, Score, medians
 from qsep_live.evaluation.sdr import Metric, track_scores
 from qsep_live.evaluation.tracks import STEMS, Tell, Track, Tracks, quiet
 
-MARKS = (SHORTEST, 2 * SHORTEST, 4 * SHORTEST, 0.035, 0.0464, 0.07, 0.093, 0.14, 0.2, 0.4)
+SHORT = tuple(samples / REFERENCE_RATE for samples in (0, 128, 256, 512, 1024))
+MARKS = (*SHORT, 0.035, 0.0464, 0.07, 0.093, 0.14, 0.2, 0.4)
 """Seconds: the delays that are measured, beside centred."""
 BLOCK = 256
-WINDOW = 1024
-"""Samples at 44.1 kHz: the window that default delays have at least."""
 MACHINE, HELD, IDEAL, ORACLE = "this machine", "this machine, gains held", "ideal masks", "oracle, as late"
 CENTRED = "centred"
 
@@ -134,7 +134,7 @@ def delay_report(bench: DelayBench, spec: NetworkSpec, tracks: Tracks, jobs: int
 
 
 def frontier_of(bench: DelayBench, report: Report, model: str, data: str) -> Frontier:
-    """The average SDR by lead, with this machine's masks, at the marks whose window is not a shortened one.
+    """The average SDR by lead, with this machine's masks, at the marks that a default delay may have.
 
     Parameters
     ----------
@@ -149,10 +149,10 @@ def frontier_of(bench: DelayBench, report: Report, model: str, data: str) -> Fro
     points = [
         (lead_of(plan, age), found[MACHINE, mark_name(mark)])
         for mark, plan in plans.items()
-        if plan.grid.synthesis >= WINDOW
+        if mark >= SHORTEST_DEFAULT
     ]
     if not points:
-        raise UsageError(f"no mark of {1e3 * WINDOW / RATE:.0f} ms or more: nothing to choose a default delay by")
+        raise UsageError(f"no mark of {1e3 * SHORTEST_DEFAULT:.1f} ms or more: nothing to choose a default delay by")
     return Frontier(model, data, tuple(sorted(points)))
 
 
@@ -176,7 +176,8 @@ def _frontier(averages: dict[str, dict[str, float]], marks: Sequence[float], dat
         line.set_label(name)
         if CENTRED in found:
             axes.axhline(found[CENTRED], color=line.get_color(), linestyle=":", linewidth=0.8, label=f"{name}, centred")
-    axes.set_xscale("log")
+    # Linear up to 5 ms, so that a delay of 0 is on it.
+    axes.set_xscale("symlog", linthresh=5.0)
     ticks = [round(1e3 * mark, 1) for mark in marks]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()

@@ -151,6 +151,7 @@ def streamed(
     latent: NDArray[np.float32],
     plans: Mapping[Key, DelayPlan],
     live: Live,
+    fields: Mapping[Key, GainField] | None = None,
 ) -> dict[Key, Audio]:
     """The audio callback's own code, block by block, with a mask that begins every period and comes when it is done.
 
@@ -158,6 +159,8 @@ def streamed(
     ----------
     heard
         What the network is pushed, (n, channels of `separate`); live it is the mixture's `mid_side_of`.
+    fields
+        How gains are looked up at a plan, where that is not as live.
 
     Returns
     -------
@@ -167,7 +170,10 @@ def streamed(
     from qsep_live.audio.stream import StreamTimes
 
     times = StreamTimes()
-    engines = {key: _LiveEngine(plan, mixture.shape[1], live.age) for key, plan in plans.items()}
+    given = fields or {}
+    engines = {
+        key: _LiveEngine(plan, mixture.shape[1], live.age, given.get(key) or GainField()) for key, plan in plans.items()
+    }
     mask, step = MaskPath(rate, separate, ahead=live.ahead), max(1, round(live.period * rate))
     # The gains are in use until one period after they have come.
     age = round(live.age * rate) + live.blocksize
@@ -187,9 +193,9 @@ def streamed(
             position += len(block)
             if position // step > (position - len(block)) // step:
                 aheads = {key: mask.ahead_for(position + age - plan.lag) for key, plan in plans.items()}
-                given = {ahead: mask.step(latent, ahead) for ahead in set(aheads.values())}
+                made = {ahead: mask.step(latent, ahead) for ahead in set(aheads.values())}
                 ready = position + round((live.age - live.period) * rate)
-                coming.append((ready, {key: given[ahead] for key, ahead in aheads.items()}))
+                coming.append((ready, {key: made[ahead] for key, ahead in aheads.items()}))
         return {
             key: np.concatenate(engine.heard)[plans[key].samples :][: len(mixture)] for key, engine in engines.items()
         }
@@ -201,8 +207,7 @@ def streamed(
 class _LiveEngine:
     """The live session's audio side, without a device."""
 
-    def __init__(self, plan: DelayPlan, channels: int, age: float) -> None:
-        field = GainField()
+    def __init__(self, plan: DelayPlan, channels: int, age: float, field: GainField) -> None:
         # Masks that are meant to come seldom are no reason to fall back.
         signal = SignalPath(plan, channels, field, patience=max(1.0, 2.0 * age))
         self.board = Board()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def test_callback_rows(spawn: Callable[..., Any], tiny_model: tuple[Path, str]) -> None:
     told = spawn("bench", "callback", "--model", tiny_model[0], "--blocksize", "512", "--seconds", "0.5", "--json")
@@ -30,9 +32,9 @@ def test_startup(spawn: Callable[..., Any]) -> None:
     assert [line.split()[0] for line in told.out.splitlines()] == ["python", "help"]
 
 
-def test_delay_writes_the_frontier(
-    qsep: Callable[..., Any], tiny_model: tuple[Path, str], work: Path, home: Path
-) -> None:
+@pytest.fixture
+def stems(tiny_model: tuple[Path, str], work: Path, home: Path) -> Path:
+    """A song, and presets of the tiny model for its stems."""
     import numpy as np
     import soundfile
 
@@ -40,24 +42,45 @@ def test_delay_writes_the_frontier(
     from qsep_live.latent.preset_file import save_preset
 
     random = np.random.default_rng(0)
-    (work / "songs" / "one").mkdir(parents=True)
+    folder = work / "songs" / "one"
+    folder.mkdir(parents=True)
     for name in ("vocals", "drums", "bass", "other"):
         save_preset(Preset(name, random.standard_normal(32).astype(np.float32), tiny_model[1], ""), home / "presets")
-        soundfile.write(work / "songs" / "one" / f"{name}.wav", 0.1 * random.standard_normal((22_050, 2)), 22_050)
+        soundfile.write(folder / f"{name}.wav", 0.1 * random.standard_normal((22_050, 2)), 22_050)
+    return folder.parent
+
+
+def test_delay_writes_the_frontier(qsep: Callable[..., Any], tiny_model: tuple[Path, str], stems: Path) -> None:
     arguments = ("--model", tiny_model[0], "--period", "0.2s", "--mark", "23ms", "--mark", "0.1s")
-    told = qsep("bench", "delay", "--stems", "songs", *arguments, "-o", "out")
+    told = qsep("bench", "delay", "--stems", stems, *arguments, "-o", "out")
     assert told.code == 0, told.err
     lines = told.out.splitlines()
     assert lines[0] == "# SDR against delay"
     assert sum("| this machine |" in line for line in lines) == 3
-    assert {path.name for path in (work / "out").iterdir()} == {
+    assert {path.name for path in Path("out").iterdir()} == {
         "delay.md", "delay.csv", "delay.png", "delay-tracks.csv", "tiny.frontier.json",
     }  # fmt: skip
 
 
+def test_gains_compares_ways_at_equal_delay(
+    qsep: Callable[..., Any], tiny_model: tuple[Path, str], stems: Path
+) -> None:
+    arguments = ("--model", tiny_model[0], "--period", "0.3s", "--mark", "0")
+    told = qsep("bench", "gains", "--stems", stems, *arguments, "-o", "out")
+    assert told.code == 0, told.err
+    lines = told.out.splitlines()
+    assert lines[0] == "# Gains at equal delay"
+    assert [line.split(" | ")[0] for line in lines if " | 0.0 | " in line] == [
+        "| as the dial has it", "| newest gains held", "| attack 10 ms, release 40 ms", "| look-ahead filter",
+        "| minimum phase",
+    ]  # fmt: skip
+    assert {path.name for path in Path("out").iterdir()} == {"gains.md", "gains.csv", "gains-tracks.csv"}
+    qsep("bench", "gains", "--model", tiny_model[0]).fails(2, "--musdb DIR or --stems DIR")
+
+
 def test_delay_has_to_know_where_the_songs_are(qsep: Callable[..., Any]) -> None:
     qsep("bench", "delay").fails(2, "--musdb DIR or --stems DIR")
-    qsep("bench", "delay", "--stems", ".", "--period", "50ms", "--mark", "1ms").fails(2, "out of range")
+    qsep("bench", "delay", "--stems", ".", "--period", "50ms", "--mark", "3s").fails(2, "out of range")
 
 
 def test_a_missing_model_is_one_line(qsep: Callable[..., Any]) -> None:

@@ -69,7 +69,7 @@ def test_wrong_words_are_one_line(qsep, work, musdb, presets, tiny_model):
     qsep("evaluate", "--musdb", musdb, *model, "--latents", "mean,truht").fails(2, "truht", "did you mean 'truth'")
     qsep("evaluate", "--musdb", musdb, *model, "--streaming").fails(2, "--delay 46ms")
     qsep("evaluate", "--musdb", musdb, *model, "--delay", "auto").fails(2, "live session")
-    qsep("evaluate", "--musdb", musdb, *model, "--delay", "1ms").fails(2, "out of range", "5.8 ms")
+    qsep("evaluate", "--musdb", musdb, *model, "--delay", "3s").fails(2, "out of range", "0 ms to 2.5 s")
     qsep("evaluate", "--musdb", work, *model).fails(2, "MUSDB18's own folder")
     qsep("evaluate", "--musdb", musdb, *model, "--split", "test").fails(2, "MUSDB18's own folder")
     qsep("evaluate", "--musdb", musdb, *model, "--latents", "random").fails(1, "needs a second song")

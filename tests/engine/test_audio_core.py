@@ -71,7 +71,13 @@ def open_core(
     core = AudioCore(board, signal, field, 1, 2, strips=strips, lockstep=lockstep)
     plan = signal.plan
     board.stream.publish(
-        epoch=1, rate=rate, start=signal.position, lockstep=lockstep, delay=plan.samples, window=plan.grid.synthesis
+        epoch=1,
+        rate=rate,
+        start=signal.position,
+        lockstep=lockstep,
+        delay=plan.samples,
+        window=plan.grid.delay,
+        lag=plan.lag,
     )
     return core
 
@@ -218,7 +224,7 @@ def test_what_happened_is_on_the_board(board: Board) -> None:
     assert (audio["position"], audio["callbacks"], audio["blocksize"]) == (4096, 16, 256)
     assert audio["repaired"] == 2
     assert audio["mask_age"] == -1
-    assert audio["frames"] == audio["held"] == 4096 // 512
+    assert audio["frames"] == audio["held"] == 4096 // 256
     assert audio["level_out"] == pytest.approx(0.25, rel=0.05)
     assert board.times.sum() == 16
     assert board.ring.written == 4096

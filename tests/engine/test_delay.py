@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsep_live.dsp.grid import HOP, MODEL_RATE, N_FFT, SEGMENT
-from qsep_live.engine.delay import LONGEST, OFFLINE_STEP, SHORTEST, centred_plan, exact_delay, plan_delay
+from qsep_live.dsp.stream_filter import FilterGrid
+from qsep_live.engine.delay import (
+    LONGEST,
+    OFFLINE_STEP,
+    SHORTEST,
+    centred_plan,
+    exact_delay,
+    plan_delay,
+)
 from qsep_live.errors import UsageError
 
 RATES = [8000, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
@@ -35,22 +43,33 @@ def test_the_transform_is_fast_and_as_long_in_time_as_the_models(rate: int) -> N
 
 
 def test_at_the_reference_rate_windows_are_powers_of_two() -> None:
-    found = [plan_delay(seconds, 44_100) for seconds in (SHORTEST, 0.011, 0.012, 0.024, 0.19, 0.2, 2.5)]
-    assert [plan.grid.synthesis for plan in found] == [256, 256, 512, 1024, 1024, 2048, 2048]
-    assert {plan.grid.analysis for plan in found} == {2048}
-    assert [plan.grid.hop for plan in found] == [128, 128, 256, 512, 512, 512, 512]
+    found = [plan_delay(seconds, 44_100) for seconds in (0.2, 2.5)]
+    assert {(plan.grid.synthesis, plan.grid.analysis, plan.grid.hop) for plan in found} == {(2048, 2048, 512)}
     assert plan_delay(1.0, 88_200).grid.analysis == 4096
+    short = plan_delay(0.19, 44_100).grid
+    assert (short.analysis, short.hop) == (2048, 256)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, 0.001, 0.0057, 2.51, math.inf, math.nan])
+@pytest.mark.parametrize("rate", RATES)
+def test_below_200_ms_a_filter_looks_ahead_as_far_as_its_response_goes_and_the_rest_is_waiting(rate: int) -> None:
+    for seconds in (0.0, 0.001, 0.0058, 0.02, 0.1):
+        plan = plan_delay(seconds, rate)
+        assert isinstance(plan.grid, FilterGrid)
+        assert plan.samples == round(seconds * rate) == plan.grid.ahead + plan.wait
+        assert plan.grid.ahead == min(plan.samples, plan.grid.analysis // 2)
+        assert plan.lag == plan.samples - plan.grid.hop
+        assert 0.003 < plan.grid.hop / rate < 0.006
+
+
+@pytest.mark.parametrize("seconds", [-1.0, -1e-9, 2.51, math.inf, math.nan])
 def test_what_cannot_be_had_names_the_range(seconds: float) -> None:
-    with pytest.raises(UsageError, match=r"out of range; choose 5\.8 ms to 2\.5 s"):
+    with pytest.raises(UsageError, match=r"out of range; choose 0 ms to 2\.5 s"):
         plan_delay(seconds, 44_100)
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_the_range_that_is_printed_can_be_typed(rate: int) -> None:
-    assert plan_delay(0.0058, rate).samples == round(SHORTEST * rate)
+    assert plan_delay(0.0, rate).samples == 0
     assert plan_delay(2.5, rate).samples == round(2.5 * rate)
 
 
@@ -67,5 +86,5 @@ def test_offline_every_gain_comes_from_the_middle_of_its_window(rate: int) -> No
 
 
 def test_an_exact_delay_grows_with_the_age_of_the_mask() -> None:
-    assert exact_delay(0.0) == pytest.approx(0.5 * 1024 / 22_050 + 0.5 * 1024 / 44_100)
+    assert exact_delay(0.0) == pytest.approx(0.5 * 1024 / 22_050 + 256 / 44_100)
     assert exact_delay(0.05) - exact_delay(0.0) == pytest.approx(0.05)

@@ -228,7 +228,7 @@ def test_masks_are_as_far_ahead_as_the_sound_will_be_when_they_end(board: Board)
             return super().__call__(shown, z)
 
     network = Slow()
-    board.stream.publish(epoch=1, rate=RATE, start=0, delay=delay, window=window)
+    board.stream.publish(epoch=1, rate=RATE, start=0, delay=delay, window=window, lag=delay - window / 2)
     loop = MaskLoop(board, network, ahead=20)
     write(board, sound[:20_000])
     hidden = []

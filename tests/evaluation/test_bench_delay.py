@@ -45,8 +45,8 @@ def test_the_frontier_has_every_mark_and_the_oracle_above_it(
     written = [path.name for path in report.write(tmp_path)]
     assert written == ["delay.md", "delay.csv", "delay-tracks.csv", "delay.png"]
     frontier = frontier_of(bench, report, "ab" * 16, songs.label)
-    # Half a frame less than what was heard after the middle: of 23.2 ms, a window's second half; masks 0.2 s old.
-    assert frontier.points[0] == pytest.approx((0.0116 - 0.2 - 0.0232, found[MACHINE, "23.2"][-1]), abs=1e-3)
+    # Half a frame less than what was heard after the middle: 23.2 ms less the filter's fade; masks 0.2 s old.
+    assert frontier.points[0] == pytest.approx((0.0232 - 0.0058 - 0.2 - 0.0232, found[MACHINE, "23.2"][-1]), abs=1e-3)
     assert [sdr for _, sdr in frontier.points] == pytest.approx(
         [found[MACHINE, mark][-1] for mark in ("23.2", "300.0")]
     )
