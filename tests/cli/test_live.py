@@ -14,6 +14,7 @@ import pytest
 from qsep_live.cli import choices
 from qsep_live.engine import machine_delay
 from qsep_live.engine import session as engine_session
+from qsep_live.engine.delay import exact_delay
 from qsep_live.engine.mask_process import MaskSettings
 from qsep_live.engine.pace import MaskPace
 from qsep_live.engine.session_config import SessionConfig
@@ -85,7 +86,7 @@ def test_without_a_delay_the_machines_own_is_taken_and_a_first_measurement_told(
     live: Qsep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "measured for the default delay" not in live().out
-    assert Session.made.config.delay == pytest.approx(0.0952, abs=1e-3)
+    assert Session.made.config.delay == pytest.approx(exact_delay(PACE.age), abs=1e-3)
     live("--delay", "50ms")
     assert Session.made.config.delay == 0.05
     monkeypatch.setattr(machine_delay, "__version__", "99.0")

@@ -93,7 +93,7 @@ def test_the_input_dies_and_comes_back_and_the_output_plays_on(
     ears.plug(inputs=False)
     silence = np.zeros((44100, 2), np.float32)
     # Blocks that a busy machine loses move the peak; samples taken at the wrong rate would move it by 9 %.
-    assert tone_in(ears.play(silence)) == pytest.approx(TONE, rel=0.03)
+    assert tone_in(ears.play(silence)) == pytest.approx(TONE, rel=0.05)
     # Two servers that are timed by the same machine drift by little; the delay is that of the join.
     assert 0.01 < first["latency"]["device_in"] < 0.08
 
@@ -112,7 +112,7 @@ def test_the_input_dies_and_comes_back_and_the_output_plays_on(
     mortal_jack.start()
     player(mortal_jack)
     back = running(input_restarts=1)
-    assert tone_in(ears.play(silence)) == pytest.approx(TONE, rel=0.03)
+    assert tone_in(ears.play(silence)) == pytest.approx(TONE, rel=0.05)
     assert (back["audio_restarts"], back["mask_restarts"]) == (0, 0)
     assert back["callbacks"] > later["callbacks"]
 
