@@ -1,10 +1,11 @@
-"""Sound that a program of its own makes: raw float32 frames, read from its standard output as they come.
+"""Sound that a program of its own makes: raw float32 frames, through its standard output as they come.
 
 Threading: a `ProgramSound` belongs to one thread at a time, but for `close`.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,3 +98,27 @@ class ProgramSound:
         with suppress(OSError):
             self._process.kill()
         self._process.wait()
+
+
+class RawOutput:
+    """Standard output as raw float32 frames, and nothing else: what libraries print goes to standard error from now on.
+
+    A line among the frames would shift every sample after it by some bytes, and what is heard then is noise.
+    """
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        place = sys.stdout.fileno()
+        self._file = os.fdopen(os.dup(place), "wb")
+        os.dup2(sys.stderr.fileno(), place)
+
+    def write(self, sound: Block) -> None:
+        """Samples in the order in which they are to be heard; waits until the reader has room.
+
+        Raises
+        ------
+        BrokenPipeError
+            Nobody reads any more.
+        """
+        self._file.write(sound.astype("<f4", copy=False).tobytes())
+        self._file.flush()

@@ -10,7 +10,7 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -145,7 +145,8 @@ def find_soundfonts(names: Sequence[Path]) -> list[Path]:
 @cache
 def _library(extra: str) -> Any:
     try:
-        import fluidsynth
+        with redirect_stdout(None):  # pyfluidsynth prints where it found the library if CI is set
+            import fluidsynth
     except ImportError as error:
         # The package is there and the library is not, or neither.
         missing = f"the pyfluidsynth package: pip install 'qsep-live[{extra}]'"

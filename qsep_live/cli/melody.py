@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from qsep_live.errors import QsepError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qsep_live.audio.program import RawOutput
     from qsep_live.compose.composer import Composer
     from qsep_live.compose.emotions import Reference
     from qsep_live.compose.melody import Melody
@@ -76,6 +76,7 @@ def melody(**given: Any) -> None:
     if streamed and (given["output"] or given["midi_out"] or given["morph"] or given["source"]):
         raise UsageError("--wav - goes on for ever: without -o, --midi-out, --morph and --from")
     _check_targets(given["output"], None if streamed else given["wav"], given["overwrite"])
+    from qsep_live.audio.program import RawOutput
     from qsep_live.compose.perform import Tune, find_soundfont, render
     from qsep_live.control.ports import MidiOutput
 
@@ -84,9 +85,10 @@ def melody(**given: Any) -> None:
     asked = [_asked(table, given, name) for name in names]
     soundfont = (given["soundfont"] or find_soundfont()) if given["wav"] else None
     output = MidiOutput(given["midi_out"]) if given["midi_out"] else None
+    raw = RawOutput() if streamed else None
     latent, bpm, composer = _start(given)
-    if streamed and soundfont:
-        _stream(composer, asked[0], soundfont, given)
+    if raw and soundfont:
+        _stream(raw, composer, asked[0], soundfont, given)
     melodies, wanted = _steered(composer, latent, asked, given)
     tune = Tune(melodies, given["bpm"] or bpm, given["program"])
     if given["output"]:
@@ -104,14 +106,15 @@ def melody(**given: Any) -> None:
 
 
 def _stream(
-    composer: Composer, asked: tuple[float | None, float | None], soundfont: Path, given: dict[str, Any]
+    output: RawOutput, composer: Composer, asked: tuple[float | None, float | None], soundfont: Path,
+    given: dict[str, Any],
 ) -> None:  # fmt: skip
     """Melody after melody, of one seed after the other, until nobody reads any more."""
     import numpy as np
 
     from qsep_live.compose.perform import Tune, render
 
-    stdout, ringing = sys.stdout.buffer, np.zeros(0, np.float32)
+    ringing = np.zeros(0, np.float32)
     for seed in itertools.count(given["seed"]):
         latent = composer.draw(seed)
         melodies, _ = _steered(composer, latent, [asked], given)
@@ -120,8 +123,7 @@ def _stream(
         sound[: len(ringing)] += ringing[: len(sound)]
         end = round(tune.seconds * RATE)
         ringing = sound[end:]
-        stdout.write(sound[:end].astype("<f4").tobytes())
-        stdout.flush()
+        output.write(sound[:end])
 
 
 def _check_targets(output: Path | None, wav: Path | None, overwrite: bool) -> None:

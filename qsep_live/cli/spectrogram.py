@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from qsep_live.cli.interrupt import Noted
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
+    from qsep_live.audio.program import RawOutput
     from qsep_live.compose.mel import Array
     from qsep_live.compose.mel_generator import MelGenerator
 
@@ -132,15 +132,13 @@ def generate(engine: tuple[str, ...], live: bool, output: Path | None, overwrite
         raise click.UsageError(f"{' '.join(engine)} is for the engine: say --live, too")
     if output is None:
         raise UsageError("where to? give --output FILE, or --live to hear it")
-    streamed = str(output) == "-"
-    if not streamed:
-        choices.check_target(output, overwrite, given["seed_audio"])
-    generator = _generator(given)
-    seconds = given["seconds"] or (None if streamed else 20.0)
-    if streamed:
-        _stream(generator, seconds)
+    if str(output) == "-":
+        from qsep_live.audio.program import RawOutput
+
+        _stream(RawOutput(), _generator(given), given["seconds"])
     else:
-        _write(generator, seconds or 20.0, output)
+        choices.check_target(output, overwrite, given["seed_audio"])
+        _write(_generator(given), given["seconds"] or 20.0, output)
 
 
 @spectrogram.command(short_help="Measure the generator on songs that it has not learned from.")
@@ -245,20 +243,18 @@ def _write_sound(path: Path, sound: Array) -> None:
     write_audio(path, sound[:, None] * np.float32(min(1.0, PEAK / max(peak, PEAK))), RATE)
 
 
-def _stream(generator: MelGenerator, seconds: float | None) -> None:
+def _stream(output: RawOutput, generator: MelGenerator, seconds: float | None) -> None:
     """Frame after frame, each as soon as it is made; the pipe says when there is room for more."""
     from qsep_live.compose.mel import HOP, RATE
     from qsep_live.compose.mel_inversion import LOOKAHEAD, StreamInversion
 
     inversion = StreamInversion(generator.loudest)
     left = math.inf if seconds is None else round(seconds * RATE)
-    stdout = sys.stdout.buffer
     for _ in range(LOOKAHEAD):
         inversion.push(generator.frame())
     while left > 0:
         sound = inversion.push(generator.frame())[: int(min(left, HOP))]
-        stdout.write(sound.astype("<f4", copy=False).tobytes())
-        stdout.flush()
+        output.write(sound)
         left -= len(sound)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -82,3 +83,20 @@ def test_closing_ends_it() -> None:
     assert source.wait_ready()
     source.close()
     assert not source._thread.is_alive()
+
+
+def test_what_libraries_print_is_not_heard() -> None:
+    text = """
+import os
+import numpy as np
+from qsep_live.audio.program import RawOutput
+output = RawOutput()
+print("found at", flush=True)
+os.write(1, b"odd")
+output.write(np.arange(3, dtype=np.float32))
+print("at the end")
+output.write(np.arange(3, 5, dtype=np.float32))
+"""
+    told = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=60)
+    assert np.frombuffer(told.stdout, "<f4").tolist() == [0, 1, 2, 3, 4]
+    assert told.stderr.split() == [b"found", b"at", b"oddat", b"the", b"end"]

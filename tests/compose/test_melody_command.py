@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from qsep_live.audio.program import Program, ProgramSound, ours
 from qsep_live.cli.composed import choose_input
 from qsep_live.cli.main import run as run_main
 from qsep_live.compose.actor import Actor, ActorConfig
@@ -53,6 +54,19 @@ def test_a_seed_to_midi_and_sound(work: Path, capfd: pytest.CaptureFixture[str])
     assert call("--emotion peaceful --seed 8 -o c.mid --bpm 200") == 0
     assert (work / "a.mid").read_bytes() == (work / "b.mid").read_bytes() != (work / "c.mid").read_bytes()
     assert any(message.type == "note_on" for message in mido.MidiFile(work / "a.mid"))
+
+
+def test_the_raw_stream_is_the_sound_of_the_file(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "1")  # makes pyfluidsynth print
+    words = f"--emotion peaceful --seed 7 --bpm 200 --soundfont {SOUNDFONT} --wav"
+    assert call(f"{words} a.wav") == 0
+    networks = ("--vae", "vae.safetensors", "--actor", "actor.safetensors")
+    stream = ProgramSound(Program("melody", ours("compose", "melody", *words.split(), "-", *networks), 44100, 1))
+    heard = stream.read(3 * 44100)
+    stream.close()
+    expected = soundfile.read(work / "a.wav", dtype="float32")[0][: 3 * 44100]
+    assert np.abs(expected).max() > 0.1
+    assert np.allclose(heard[:, 0], expected, atol=1e-3)
 
 
 def test_a_song_and_a_way_between_emotions(work: Path, capfd: pytest.CaptureFixture[str]) -> None:
