@@ -19,9 +19,9 @@ from qsep_live.control.glide import Glide
 from qsep_live.control.surface import Change, ControlSurface, PickPreset
 from qsep_live.dsp.parameter import Parameter
 from qsep_live.engine.audio_process import AudioSettings, audio_main
+from qsep_live.engine.care import HUNG, MODEL_PATIENCE, OPEN_PATIENCE, AudioCare, InputCare, MaskCare, MidiCare
 from qsep_live.engine.child import Word
 from qsep_live.engine.delay import exact_delay
-from qsep_live.engine.input_process import BEAT as INPUT_BEAT
 from qsep_live.engine.input_process import InputSettings, input_main
 from qsep_live.engine.mask_process import MaskSettings, mask_main
 from qsep_live.engine.midi_process import midi_main
@@ -36,12 +36,6 @@ from qsep_live.latent.morph import LatentPath, Morph
 from qsep_live.latent.watch import PresetWatch
 
 TICK = 0.01
-MODEL_PATIENCE = 180.0
-OPEN_PATIENCE = 30.0
-HUNG = 5.0
-"""Seconds without a beat after which a process is killed and started again."""
-SLOW_STEPS = 20
-"""Steps, each as long as the last one, that a mask takes at most before its process counts as hung."""
 ASLEEP = 1.0
 """Seconds between two ticks that only a machine that was suspended, or a host that was stopped, explains."""
 
@@ -67,8 +61,6 @@ class LiveSession:
         self._rack_parameters: list[Parameter] = []
         self._rack_values: dict[str, float] = {}
         self._surface: ControlSurface | None = None
-        self._midi_port: str | None = None
-        self._midi_dropped = 0
         self._files_due = 0.0
         self._files = [
             (path, PresetWatch(part.presets, part.files))
@@ -78,17 +70,20 @@ class LiveSession:
         self._reloads = 0
         self._last_tick = time.monotonic()
         self._trust = 0.0
-        self._complaint = self._input_complaint = ""
         self._hears = True
         self._device = ""
         self._totals: dict[str, float] = {}
         self._previous: dict[str, float] = {}
-        self._stopping = False
         self._board = Board()
         self._mask = Worker("mask", mask_main, self._mask_arguments)
         self._audio = Worker("audio", audio_main, self._audio_arguments)
         self._input = Worker("input", input_main, self._input_arguments)
         self._midi = Worker("MIDI", midi_main, lambda _start: (self._board.name, config.midi))
+        board = self._board
+        self._mask_care = MaskCare(self._mask, board, on_event)
+        self._midi_care = MidiCare(self._midi, board, on_event, self._play)
+        self._audio_care = AudioCare(self._audio, board, on_event, self._opened, self._sound_is_lost)
+        self._input_care = InputCare(self._input, board, on_event, self._input_is_back, self._input_is_lost)
 
     def start(self) -> None:
         """Load the model, open the stream.
@@ -127,12 +122,14 @@ class LiveSession:
         if passed > ASLEEP:
             # The host itself was stopped, and the others most likely with it: they get the time to beat again.
             self._trust = now + HUNG
-        self._look_after_midi(now)
+        if self.config.listen and self._surface is not None:
+            self._midi_care.look(now, self._trust)
         self._read_presets(now)
         self._publish([path.step(passed) for path in self._paths], passed)
-        self._look_after_mask(now)
-        self._look_after_audio(now)
-        self._look_after_input(now)
+        self._mask_care.look(now, self._trust)
+        self._audio_care.look(now, self._trust)
+        if self._input.starts:
+            self._input_care.look(now, self._trust)
 
     @property
     def finished(self) -> bool:
@@ -220,10 +217,10 @@ class LiveSession:
             dropped=int(mask["dropped"]),
             mask_restarts=self._mask.restarts,
             audio_restarts=self._audio.restarts,
-            midi=self._midi_port,
+            midi=self._midi_care.port,
             device=self._device,
             rack_faults=int(audio["rack_faults"]),
-            midi_dropped=self._midi_dropped,
+            midi_dropped=self._midi_care.dropped,
             midi_restarts=self._midi.restarts,
             reloads=self._reloads,
             input_restarts=self._input.restarts,
@@ -233,7 +230,6 @@ class LiveSession:
     def stop(self) -> Status:
         """End both processes and let go of everything; the last status. A second call is an error."""
         final = self.status()
-        self._stopping = True
         self._board.control.publish(stop=1.0)
         self._audio.join(5.0)
         self._input.join(2.0)
@@ -296,7 +292,7 @@ class LiveSession:
         self.state = State.RUNNING if self._hears else State.DEAF
 
     def _input_is_back(self, word: Word) -> None:
-        self._hears, self._input_complaint = True, ""
+        self._hears = True
         self._device = " → ".join([word.text, *self._device.split(" → ")[-1:]])
         if self.state is State.DEAF:
             self.state = State.RUNNING
@@ -311,27 +307,10 @@ class LiveSession:
         for name, value in self._rack_values.items():
             self._surface.moved(name, value)
 
-    def _look_after_midi(self, now: float) -> None:
-        worker = self._midi
-        if not self.config.listen or self._surface is None:
-            return
-        for word in worker.words():
-            if word.kind == "midi":
-                self._midi_dropped = word.data["dropped"]
-                for stamp, message in word.data["messages"]:
-                    for change in self._surface.handle(message, stamp):
-                        self.apply(change)
-            elif word.kind != "ready":
-                self._midi_port = word.data.get("port")
-                if word.text:
-                    self._tell(word.text)
-        if not worker.alive:
-            self._midi_port = None
-            if worker.restart_when_due():
-                self._tell("the MIDI process had ended; started again")
-        elif now >= self._trust and worker.hangs(self._board.beats[2], OPEN_PATIENCE, HUNG):
-            self._tell("the MIDI process hung; killed")
-            worker.kill()
+    def _play(self, message: bytes, stamp: float) -> None:
+        assert self._surface is not None
+        for change in self._surface.handle(message, stamp):
+            self.apply(change)
 
     def _read_presets(self, now: float) -> None:
         """Look at the preset files once a second; what changed is glided to."""
@@ -360,63 +339,17 @@ class LiveSession:
         values = [self._rack_values[parameter.name] for parameter in self._rack_parameters]
         self._board.rack.publish(**{f"p{index}": value for index, value in enumerate(values)})
 
-    def _look_after_mask(self, now: float) -> None:
-        worker = self._mask
-        for word in worker.words():
-            self._tell(f"mask process: {word.text}" if word.kind != "ready" else "the mask process is back")
-        if not worker.alive:
-            if worker.restart_when_due():
-                self._tell("the mask process had ended; started again")
-            return
-        self._board.mask.refresh()
-        # It beats between steps alone: one that is slow, on a busy machine, is no worse than one that is not there.
-        patience = min(MODEL_PATIENCE, max(HUNG, SLOW_STEPS * self._board.mask["step_seconds"]))
-        if now >= self._trust and worker.hangs(self._board.beats[1], MODEL_PATIENCE, patience):
-            self._tell("the mask process hung; killed")
-            worker.kill()
+    def _sound_is_lost(self) -> None:
+        if self.state is State.RUNNING:
+            self._tell("the sound was lost; waiting for the device")
+        self.state = State.WAITING
 
-    def _look_after_audio(self, now: float) -> None:
-        worker = self._audio
-        for word in worker.words():
-            if word.kind == "ready":
-                self._opened(word)
-                self._tell(f"sound is back: {word.text}")
-                self._complaint = ""
-            elif word.text != self._complaint:
-                # A device that stays away is tried again and again, and complained of once.
-                self._complaint = word.text
-                self._tell(word.text)
-        if not worker.alive:
-            if self.state is State.RUNNING:
-                self._tell("the sound was lost; waiting for the device")
-            self.state = State.WAITING
-            worker.restart_when_due()
-        elif now >= self._trust and worker.hangs(self._board.beats[0], OPEN_PATIENCE, HUNG):
-            self._tell("the audio process hung; killed")
-            worker.kill()
-
-    def _look_after_input(self, now: float) -> None:
-        """The process of an input device that is not the output's, if there is one."""
-        worker = self._input
-        if not worker.starts:
-            return
-        for word in worker.words():
-            if word.kind == "ready":
-                self._input_is_back(word)
-                self._tell(f"the input is back: {word.text}")
-            elif word.text != self._input_complaint:
-                self._input_complaint = word.text
-                self._tell(word.text)
-        if not worker.alive:
-            if self._hears:
-                self._tell("the input was lost; silence until it is back")
-            self._hears = False
-            if self.state is State.RUNNING:
-                self.state = State.DEAF
-            worker.restart_when_due()
-        elif now >= self._trust and worker.hangs(self._board.beats[INPUT_BEAT], OPEN_PATIENCE, HUNG):
-            self._tell("the input process hung; killed")
-            worker.kill()
+    def _input_is_lost(self) -> None:
+        if self._hears:
+            self._tell("the input was lost; silence until it is back")
+        self._hears = False
+        if self.state is State.RUNNING:
+            self.state = State.DEAF
 
     def _played(self) -> float:
         stream, audio = self._board.stream, self._board.audio

@@ -71,3 +71,17 @@ def divide(link: Connection, divisor: int) -> None:
 
 def end_well(link: Connection) -> None:
     tell(link, Word("event", "done"))
+
+
+def say_and_wait(link: Connection, *words: Word) -> None:
+    for word in words:
+        tell(link, word)
+    time.sleep(60)
+
+
+def open_at_some_starts(link: Connection, start: int, those: tuple[int, ...]) -> None:
+    """A device that is there at ``those`` starts only."""
+    if start not in those:
+        raise QsepError("no device 'x'")
+    tell(link, Word("ready", f"x, start {start}"))
+    time.sleep(60)
