@@ -91,7 +91,8 @@ def callback(model: str | None, blocksizes: tuple[int, ...], seconds: float, as_
     """Time for a block against its budget, with and without the mask process."""
     from qsep_live.evaluation.bench_callback import callback_bench
 
-    rows = callback_bench(choices.choose_model(model).path, blocksizes, seconds)
+    chosen = choices.choose_model(model)
+    rows = callback_bench(chosen.path, blocksizes, seconds, foresight=chosen.foresight)
     if as_json:
         _tell_json("callback", (asdict(row) for row in rows))
         return
@@ -111,7 +112,8 @@ def memory(model: str | None, seconds: float, as_json: bool) -> None:
     """Memory of the sound and the mask process together."""
     from qsep_live.evaluation.bench_callback import callback_bench
 
-    rows = callback_bench(choices.choose_model(model).path, (256,), seconds)
+    chosen = choices.choose_model(model)
+    rows = callback_bench(chosen.path, (256,), seconds, foresight=chosen.foresight)
     if as_json:
         _tell_json("memory", ({"mask": row.mask, "bytes": row.memory} for row in rows))
         return
@@ -166,23 +168,26 @@ def live(
     click.echo(f"{'memory':<11} {rows[0].memory / 2**20:.0f} MiB, all processes")
 
 
-def songs_options(command: Command) -> Command:
-    """Where songs with true stems are: ``--musdb``, ``--stems``; and ``--mark``."""
+def stems_options(command: Command) -> Command:
+    """Where songs with true stems are: ``--musdb``, ``--stems``."""
     several = (
         click.option("--musdb", metavar="DIR", type=click.Path(path_type=Path),
-                     help="MUSDB18's or MUSDB18-HQ's folder: its 14 validation songs."),
+                     help="MUSDB18's or MUSDB18-HQ's folder; its 14 validation songs measure."),
         click.option("--stems", metavar="DIR", type=click.Path(path_type=Path),
                      help="Songs of your own: a folder each, with vocals.wav, drums.wav, bass.wav and other.wav."),
-        click.option("--mark", "marks", type=options.DELAY, multiple=True,
-                     help="A delay to measure; may be repeated."),
     )  # fmt: skip
     for option in reversed(several):
         command = option(command)
     return command
 
 
+marks_option = click.option("--mark", "marks", type=options.DELAY, multiple=True,
+                            help="A delay to measure; may be repeated.")  # fmt: skip
+
+
 @bench.command()
-@songs_options
+@stems_options
+@marks_option
 @click.option("--period", type=options.DURATION, help="Between masks; by default measured first, with the live loop.")
 @options.ahead_option
 @metric_option
@@ -198,14 +203,14 @@ def delay(
     from qsep_live.evaluation.bench_delay import MARKS, DelayBench, delay_report, frontier_of
     from qsep_live.evaluation.latents import preset_means
 
-    tracks = _songs(musdb, stems, limit, seconds)
+    tracks = open_songs(musdb, stems, limit, seconds)
     timed = timed_delays(marks) or MARKS
     prepare_folder(output)
     chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
     means = preset_means(chosen.fingerprint)
     if period is None:
         period = _measured_period(chosen, device, threads)
-    work = DelayBench(means, period, choices.choose_ahead(ahead, chosen), timed, metric)
+    work = DelayBench(means, period, choices.choose_ahead(ahead, chosen), timed, metric, chosen.foresight)
     with track_bar("delay", len(tracks)) as tell:
         report = delay_report(work, spec, tracks, jobs, tell)
     finish(report, output)
@@ -216,7 +221,8 @@ def delay(
 
 
 @bench.command()
-@songs_options
+@stems_options
+@marks_option
 @click.option("--period", type=options.DURATION, default="20ms", show_default=True,
               help="Between masks; each comes as much later.")  # fmt: skip
 @click.option("--ideal", is_flag=True, help="A mask for every frame, there at once, in place of --period.")
@@ -232,24 +238,33 @@ def gains(
     from qsep_live.evaluation import bench_gains
     from qsep_live.evaluation.latents import preset_means
 
-    tracks = _songs(musdb, stems, limit, seconds)
+    tracks = open_songs(musdb, stems, limit, seconds)
     timed = timed_delays(marks) or bench_gains.MARKS
     prepare_folder(output)
     chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
-    how = bench_gains.ideal() if ideal else bench_gains.late(period)
+    how = bench_gains.ideal(chosen.foresight) if ideal else bench_gains.late(period, chosen.foresight)
     work = bench_gains.GainsBench(preset_means(chosen.fingerprint), how, timed, metric)
     with track_bar("gains", len(tracks)) as tell:
         report = bench_gains.gains_report(work, spec, tracks, jobs, tell)
     finish(report, output)
 
 
-def _songs(musdb: Path | None, stems: Path | None, limit: int | None, seconds: float | None) -> Tracks:
+def open_songs(
+    musdb: Path | None, stems: Path | None, limit: int | None, seconds: float | None, split: str = "valid"
+) -> Tracks:
+    """The songs of `stems_options`; ``split`` is of MUSDB18.
+
+    Raises
+    ------
+    UsageError
+        Neither option was given, or both.
+    """
     from qsep_live.evaluation.tracks import FolderTracks, MusdbTracks
 
     if stems is not None and musdb is None:
         return FolderTracks(stems, limit, seconds)
     if musdb is not None and stems is None:
-        return MusdbTracks(musdb, "valid", limit, seconds)
+        return MusdbTracks(musdb, split, limit, seconds)
     raise UsageError("say where the songs are: --musdb DIR or --stems DIR")
 
 

@@ -12,6 +12,7 @@ from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
     from qsep_live.cli.options import PartOption
+    from qsep_live.engine.foresight import Foresight
     from qsep_live.engine.machine_delay import MachineDelay
     from qsep_live.engine.part import Part
     from qsep_live.latent.preset import Preset
@@ -28,6 +29,19 @@ class ModelChoice:
     path: Path
     fingerprint: str
     ahead: int = 0
+
+    @property
+    def foresight(self) -> Foresight | None:
+        """What came with it to tell gains after the newest mask.
+
+        Raises
+        ------
+        QsepError
+            The file is damaged.
+        """
+        from qsep_live.engine.foresight import load_foresight
+
+        return load_foresight(self.path, self.fingerprint)
 
 
 def choose_model(option: str | None) -> ModelChoice:

@@ -40,7 +40,9 @@ def demo(
     target = Path(output).expanduser()
     chosen = choices.choose_model(model)
     (preset,) = choices.choose_presets((preset_name,), chosen)
-    settings = RenderSettings(preset.latent, delay=choices.offline_delay(delay), ahead=chosen.ahead)
+    settings = RenderSettings(
+        preset.latent, delay=choices.offline_delay(delay), ahead=chosen.ahead, foresight=chosen.foresight
+    )
     choices.check_target(target, overwrite=True)
     song = demo_song()
     sound = offline.sound_of(song)

@@ -110,7 +110,9 @@ def evaluate(
     if streaming and not timed:
         raise UsageError("--streaming needs to know at which delay: add --delay 46ms, for example")
     prepare_folder(output)
-    live = Live(period, blocksize if streaming else 0, choices.choose_ahead(ahead, choices.choose_model(model)))
+    chosen = choices.choose_model(model)
+    ahead = choices.choose_ahead(ahead, chosen)
+    live = Live(period, blocksize if streaming else 0, ahead, foresight=chosen.foresight)
     tracks = MusdbTracks(musdb, split, limit, seconds)
     spec = network_spec(model, device, threads, jobs)
     conditions = make_conditions(

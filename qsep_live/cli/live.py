@@ -111,6 +111,7 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         fallback=options.fallback or "dry",  # type: ignore[arg-type]
         lockstep=options.lockstep or 0.0,
         ahead=choices.choose_ahead(options.ahead, model),
+        foresight=model.foresight,
     )
     before = {path: _stamp(path) for path in written}
     display = open_display(options.as_json)
@@ -169,6 +170,7 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
             gain=options.gain,
             delay=choices.offline_delay(options.delay),
             ahead=choices.choose_ahead(options.ahead, model),
+            foresight=model.foresight,
             racks=tuple(part.outlet.rack for part in parts),
         )
         outputs = [part.outlet.outputs for part in parts if part.outlet.outputs is not None]

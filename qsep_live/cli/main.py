@@ -37,6 +37,7 @@ _COMMANDS = {
     "experiment": "qsep_live.cli.experiment:experiment",
     "train": "qsep_live.cli.train:train",
     "ship": "qsep_live.cli.train:ship",
+    "foresight": "qsep_live.cli.foresight:foresight",
     "compose": "qsep_live.cli.compose:compose",
 }
 _EPILOG = """\b

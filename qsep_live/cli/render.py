@@ -145,6 +145,7 @@ class _Batch:
             gain=given["gain"],
             delay=choices.offline_delay(given["delay"]),
             ahead=self._model.ahead,
+            foresight=self._model.foresight,
             racks=tuple(self._racks[index] for index in which),
         )
 

@@ -15,6 +15,7 @@ from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.child import LOST, Word, tell
 from qsep_live.engine.delay import plan_delay
 from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.part import numbered
@@ -44,7 +45,8 @@ RACK_PATIENCE = 0.25
 class AudioSettings:
     """What to open. ``delay`` is the signal path's, in seconds; ``lockstep``, if not 0, is the seconds between
     masks, each of which is waited for. ``take`` numbers the streams of one session, and its recordings. Presets that
-    sound at once have one of the ``outlets`` each. ``apart``: the input has a process of its own already."""
+    sound at once have one of the ``outlets`` each. ``apart``: the input has a process of its own already.
+    ``foresight``: the model's, if it has one."""
 
     input: Endpoint
     output: Endpoint
@@ -57,6 +59,7 @@ class AudioSettings:
     lockstep: float = 0.0
     take: int = 1
     apart: bool = False
+    foresight: Foresight | None = None
 
 
 def audio_main(link: Connection, board_name: str, settings: AudioSettings) -> None:
@@ -119,7 +122,7 @@ class _Stream:
         self._recorders = [Recorder(_take(path, settings.take), rate, width) for path in targets]
         board.stream.refresh()
         epoch = int(board.stream["epoch"]) + 1
-        field = GainField()
+        field = GainField(settings.foresight)
         signal = SignalPath(
             plan, CHANNELS, field, settings.fallback, float("inf") if settings.lockstep else 1.0,
             position=board.ring.written, presets=len(settings.outlets),

@@ -1,5 +1,8 @@
 """The gain field G(f, t): the newest mask's gains, stamped with absolute sample time, and how they are looked up.
 
+After the newest gains they go on by what was heard since (`engine.foresight`), if the model came with that, and else by
+their own trend.
+
 Threading: owned by the signal path; another process's gains arrive through `engine.mailbox`.
 """
 
@@ -11,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BIN_HZ, BINS
+from qsep_live.engine.foresight import BEFORE, RECENT, Foresight, features, rise, smoothed
+from qsep_live.engine.heard import Heard
 
 TREND = 2
 """Frames over which the newest gains' trend is taken."""
@@ -32,39 +37,58 @@ class GainFrames:
         Samples between frames.
     gains
         (K, BINS) float32 in [0, 1]; of several presets side by side, (K, presets·BINS).
+    latents
+        What the network was asked for, (presets, 32); None where that is of no use.
     """
 
     end: int
     first: float
     spacing: float
     gains: NDArray[np.float32]
+    latents: NDArray[np.float32] | None = None
+
+    @property
+    def newest(self) -> float:
+        """Centre of the last frame, in samples of the stream."""
+        last: int = self.gains.shape[0] - 1
+        return self.first + last * self.spacing
 
 
 class GainField:
     """Gains by time and bin; between frames linear, before the oldest held.
 
-    After the newest they go on as over the last two frames, slower and slower, and then stay: a tenth of a dB to a
-    seventh better than holding the newest at once (docs/evaluation.md).
+    Parameters
+    ----------
+    foresight
+        How gains go on after the newest. Without it: as over the last two frames, slower and slower, and then they
+        stay, a tenth of a dB to a seventh better than holding the newest at once (docs/evaluation.md).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, foresight: Foresight | None = None) -> None:
+        self._foresight = foresight
         self._frames: GainFrames | None = None
+        self._then: tuple[NDArray[np.float32], ...] | None = None
 
     def publish(self, frames: GainFrames) -> None:
         """Replace the gains: a newer window has seen more of every frame it shares with an older one."""
-        self._frames = frames
+        self._frames, self._then = frames, None
 
     def clear(self) -> None:
         """Forget all gains, as after a change of stream."""
-        self._frames = None
+        self._frames = self._then = None
 
     @property
     def end(self) -> int | None:
         """Position after the newest sample that any gain has seen; None before the first mask."""
         return None if self._frames is None else self._frames.end
 
-    def lookup(self, time: float, out: NDArray[np.float32]) -> bool:
+    def lookup(self, time: float, out: NDArray[np.float32], heard: Heard | None = None, now: float = 0.0) -> bool:
         """Write the gains at ``time`` (a position in samples) into ``out`` (BINS,), or (presets·BINS,).
+
+        Parameters
+        ----------
+        heard, now
+            The mixture, and the position up to which it counts.
 
         Returns
         -------
@@ -86,6 +110,8 @@ class GainField:
             out += fraction * frames.gains[index + 1]
         if place > last >= TREND:
             self.beyond(frames, place - last, out)
+            if self._foresight is not None and heard is not None and last >= RECENT:
+                self._foresee(self._foresight, frames, time, out, heard, now)
         return bool(0.0 <= place <= last)
 
     def beyond(self, frames: GainFrames, place: float, out: NDArray[np.float32]) -> None:
@@ -95,6 +121,26 @@ class GainField:
         out *= SLOWING * (1.0 - SLOWING**place) / (1.0 - SLOWING) / TREND
         out += newest
         np.clip(out, 0.0, 1.0, out=out)
+
+    def _foresee(
+        self, foresight: Foresight, frames: GainFrames, time: float, out: NDArray[np.float32], heard: Heard, now: float
+    ) -> None:
+        """Correct the trend in ``out`` by what was heard after the newest frame."""
+        newest = frames.newest
+        whole = min(time, now - heard.frame // 2)
+        if frames.latents is None or not heard.covers(newest - BEFORE * frames.spacing, now):
+            return
+        if self._then is None:
+            then = smoothed(heard.power(newest))
+            before = rise(then, smoothed(heard.power(newest - BEFORE * frames.spacing)))[1]
+            self._then = then, before, frames.gains[-RECENT:].mean(axis=0)
+        then, before, recent = self._then
+        since = rise(smoothed(heard.power(whole)), then) if whole > newest else np.zeros_like(then)
+        seen, unseen = max(whole - newest, 0.0) / frames.spacing, (time - max(whole, newest)) / frames.spacing
+        shape = frames.latents.shape[0], BINS
+        trend = out.reshape(shape)
+        terms = features(trend, frames.gains[-1].reshape(shape), recent.reshape(shape), since, before)
+        foresight.predict(trend, terms, frames.latents, seen, unseen)
 
 
 class BinMap:

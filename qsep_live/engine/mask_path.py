@@ -114,7 +114,7 @@ class MaskPath:
         if not np.isfinite(np.sum(gains)):
             raise QsepError("the model's mask is not finite; choose another --device or --model")
         first = self._newest - (FRAMES - 1 - ahead) * self._spacing
-        return GainFrames(self._position, first, self._spacing, gains)
+        return GainFrames(self._position, first, self._spacing, gains, np.atleast_2d(z))
 
     @property
     def _newest(self) -> float:

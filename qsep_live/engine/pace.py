@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qsep_live.audio.stream import StreamTimes
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import plan_delay
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.limiter import Limiter
 from qsep_live.engine.mask_process import MaskSettings, mask_main
@@ -126,9 +127,9 @@ def masks_beside(settings: MaskSettings | None) -> Iterator[tuple[Board, Worker,
         board.close()
 
 
-def open_core(board: Board, delay: float, presets: int = 1) -> AudioCore:
+def open_core(board: Board, delay: float, presets: int = 1, foresight: Foresight | None = None) -> AudioCore:
     """The audio side of a stereo stream at 44.1 kHz, open on ``board``."""
-    plan, field = plan_delay(delay, RATE), GainField()
+    plan, field = plan_delay(delay, RATE), GainField(foresight)
     strips = [Strip(2, limiter=Limiter(RATE)) for _ in range(presets)]
     core = AudioCore(board, SignalPath(plan, 2, field, presets=presets), field, epoch=1, channels=2, strips=strips)
     board.control.publish(wet=1.0)

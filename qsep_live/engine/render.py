@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
 from qsep_live.engine.mix import Mode
@@ -41,6 +42,8 @@ class RenderSettings:
         Seconds between masks when ``delay`` is given.
     ahead
         Frames ahead that masks may be made for then, as the model was trained for or fewer.
+    foresight
+        The model's, if it has one; with a delay it matters.
     racks
         Effects behind each preset; shorter than the presets where the last have none.
     """
@@ -52,6 +55,7 @@ class RenderSettings:
     delay: float | None = None
     period: float = 0.05
     ahead: int = 0
+    foresight: Foresight | None = None
     racks: tuple[RackConfig | None, ...] = ()
 
     @property
@@ -91,7 +95,7 @@ class Renderer:
         else:
             plan, period = plan_delay(settings.delay, rate), settings.period
         self.step = max(1, round(period * rate))
-        self._field = GainField()
+        self._field = GainField(settings.foresight)
         self._mask = MaskPath(rate, separate, ahead=0 if settings.delay is None else settings.ahead)
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
         configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]

@@ -255,7 +255,7 @@ class LiveSession:
         settings = AudioSettings(
             config.input, config.output, config.rate, config.blocksize, self.delay,
             tuple(part.outlet for part in config.parts), config.record, config.fallback, config.lockstep, start,
-            self._input.starts > 0,
+            self._input.starts > 0, config.foresight,
         )  # fmt: skip
         return self._board.name, settings
 

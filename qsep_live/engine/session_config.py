@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qsep_live.control.mapping import Mapping
 from qsep_live.engine.endpoint import Endpoint
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.mix import Mode
 from qsep_live.engine.part import Part
 from qsep_live.engine.signal_path import Fallback
@@ -30,6 +31,8 @@ class SessionConfig:
         Seconds between masks that are waited for; for a server in freewheel mode, 0 live.
     ahead
         Frames ahead of the sound that masks may be made for, as the model was trained for or fewer.
+    foresight
+        The model's, if it has one.
     """
 
     parts: tuple[Part, ...]
@@ -52,3 +55,4 @@ class SessionConfig:
     fallback: Fallback = "dry"
     lockstep: float = 0.0
     ahead: int = 0
+    foresight: Foresight | None = None

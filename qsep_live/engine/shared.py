@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.dsp.ring import Ring
 from qsep_live.engine.gain_field import GainFrames
+from qsep_live.latent.slerp import LATENT_SIZE
 
 SLOTS = 4
 PRESETS = 8
@@ -131,8 +132,15 @@ class Record:
 class Mailbox:
     """Gains from the mask process to the signal path."""
 
-    def __init__(self, gains: NDArray[np.float32], stamps: NDArray[np.float64], generation: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        gains: NDArray[np.float32],
+        latents: NDArray[np.float32],
+        stamps: NDArray[np.float64],
+        generation: NDArray[np.int64],
+    ) -> None:
         self._gains, self._stamps, self._generation = gains.reshape(gains.shape[0], -1), stamps, generation
+        self._latents = latents
         self._seen = int(generation[0])
 
     def publish(self, frames: GainFrames, epoch: int) -> None:
@@ -141,7 +149,10 @@ class Mailbox:
         slot = newest % SLOTS
         count, width = frames.gains.shape
         self._gains[slot, : count * width] = frames.gains.reshape(-1)
-        self._stamps[slot] = frames.end, frames.first, frames.spacing, count, epoch, width
+        asked = 0 if frames.latents is None else frames.latents.size
+        if frames.latents is not None:
+            self._latents[slot, :asked] = frames.latents.reshape(-1)
+        self._stamps[slot] = frames.end, frames.first, frames.spacing, count, epoch, width, asked
         self._generation[0] = newest
 
     def collect(self, epoch: int) -> GainFrames | None:
@@ -150,19 +161,20 @@ class Mailbox:
         if newest == self._seen:
             return None
         slot = newest % SLOTS
-        end, first, spacing, count, stamped, width = (float(v) for v in self._stamps[slot])
-        if not 0 < count * width <= self._gains.shape[1]:
+        end, first, spacing, count, stamped, width, asked = (float(v) for v in self._stamps[slot])
+        if not (0 < count * width <= self._gains.shape[1] and 0 <= asked <= self._latents.shape[1]):
             return None
         gains = self._gains[slot, : int(count * width)].copy().reshape(int(count), int(width))
+        latents = self._latents[slot, : int(asked)].copy().reshape(-1, LATENT_SIZE) if asked else None
         if int(self._generation[0]) - newest >= SLOTS - 1:
             return None
         self._seen = newest
-        return GainFrames(int(end), first, spacing, gains) if stamped == epoch else None
+        return GainFrames(int(end), first, spacing, gains, latents) if stamped == epoch else None
 
 
 CONTROL = (
     "wet", "gain", "mode", "stop",
-    *(f"z{i}" for i in range(32 * PRESETS)),
+    *(f"z{i}" for i in range(LATENT_SIZE * PRESETS)),
 )  # fmt: skip
 """Host to both: what knobs move. ``mode`` indexes `mix.MODES`; z are the latents, one after the other."""
 
@@ -203,7 +215,8 @@ def _specification() -> list[tuple[str, str, tuple[int, ...]]]:
         ("ring", "f4", (RING_FRAMES, 2)),
         ("ring.cursors", "i8", (3,)),
         ("gains", "f4", (SLOTS, FRAMES, PRESETS * BINS)),
-        ("gains.stamps", "f8", (SLOTS, 6)),
+        ("gains.latents", "f4", (SLOTS, PRESETS * LATENT_SIZE)),
+        ("gains.stamps", "f8", (SLOTS, 7)),
         ("gains.generation", "i8", (1,)),
         ("times", "i8", (TIMES,)),
         ("beats", "f8", (4,)),
@@ -223,7 +236,8 @@ class Board:
         self.name = self._segment.name
         array = self._segment.array
         self.ring = Ring(array("ring"), array("ring.cursors"))  # type: ignore[arg-type]
-        self.mailbox = Mailbox(array("gains"), array("gains.stamps"), array("gains.generation"))  # type: ignore[arg-type]
+        parts = (array(f"gains{part}") for part in ("", ".latents", ".stamps", ".generation"))
+        self.mailbox = Mailbox(*parts)  # type: ignore[arg-type]
         self.control = self._record("control", CONTROL)
         self.rack = self._record("rack", [f"p{i}" for i in range(RACK_PARAMETERS)])
         self.stream = self._record("stream", STREAM)

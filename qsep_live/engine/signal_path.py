@@ -18,6 +18,7 @@ from qsep_live.dsp.stream_stft import StreamingTransform
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.delay import DelayPlan
 from qsep_live.engine.gain_field import BinMap, GainField
+from qsep_live.engine.heard import Heard
 
 Fallback = Literal["dry", "silence"]
 
@@ -77,6 +78,7 @@ class SignalPath:
         )
         self._waiting = Tape(channels, 4 * plan.wait + 8192, plan.wait)
         self._dry = Tape(channels, 4 * plan.samples + 8192, plan.samples)
+        self._heard = Heard(plan.rate, plan.grid.analysis, position)
         self._bins = BinMap(plan.grid.analysis, plan.rate)
         self._gains = np.zeros((presets, BINS), np.float32)
         self._spread = np.zeros((presets, 1, plan.grid.analysis // 2 + 1), np.float32)
@@ -98,6 +100,7 @@ class SignalPath:
         samples = block.T
         self.position += count
         self._dry.push(samples)
+        self._heard.push(block)
         self._waiting.push(samples)
         self._stream.push(self._waiting.view(count))
         self._waiting.skip(count)
@@ -110,9 +113,9 @@ class SignalPath:
 
     def _gains_now(self) -> NDArray[np.float32]:
         counts, field = self.counts, self._field
-        covered = field.lookup(self._centre, self._gains.reshape(-1))
         # The frame's own time, not the block's end: how long gains are held does not depend on the blocks.
         now = self._centre + self.plan.lag
+        covered = field.lookup(self._centre, self._gains.reshape(-1), self._heard, now)
         self._centre += self.plan.grid.hop
         counts.frames += 1
         counts.held += not covered

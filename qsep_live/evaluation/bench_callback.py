@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio.demo import demo_song
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.mask_process import MaskSettings
 from qsep_live.engine.pace import RATE, masks_beside, open_core, paced
 from qsep_live.evaluation.dummy_server import memory_of
@@ -34,20 +35,30 @@ class CallbackRow:
 
 
 def callback_bench(
-    model: Path, blocksizes: Sequence[int] = (64, 128, 256, 512), seconds: float = 10.0, delay: float = 0.1
+    model: Path,
+    blocksizes: Sequence[int] = (64, 128, 256, 512),
+    seconds: float = 10.0,
+    delay: float = 0.1,
+    foresight: Foresight | None = None,
 ) -> Iterator[CallbackRow]:
     """Feed the demo song block by block at the pace of a 44.1 kHz interface, stereo; one row a run."""
     song = demo_song().mixture
     for blocksize in blocksizes:
         for with_mask in (False, True):
-            yield _run(model, song, blocksize, with_mask, seconds, delay)
+            yield _run(model, song, blocksize, with_mask, seconds, delay, foresight)
 
 
 def _run(
-    model: Path, song: NDArray[np.float32], blocksize: int, with_mask: bool, seconds: float, delay: float
+    model: Path,
+    song: NDArray[np.float32],
+    blocksize: int,
+    with_mask: bool,
+    seconds: float,
+    delay: float,
+    foresight: Foresight | None,
 ) -> CallbackRow:
     with masks_beside(MaskSettings(model) if with_mask else None) as (board, worker, _name):
-        times = paced(open_core(board, delay), song, blocksize, seconds)
+        times = paced(open_core(board, delay, foresight=foresight), song, blocksize, seconds)
         board.mask.refresh()
         period = board.mask["period"] if with_mask else 0.0
         memory = sum(map(memory_of, [os.getpid(), *([worker.pid] if worker.alive and worker.pid else [])]))

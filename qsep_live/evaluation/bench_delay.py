@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import FRAME_SECONDS
 from qsep_live.engine.delay import OFFLINE_STEP, REFERENCE_RATE, DelayPlan, centred_plan, plan_delay
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.frontier import Frontier, lead_of
 from qsep_live.engine.machine_delay import SHORTEST_DEFAULT
 from qsep_live.engine.mask_path import Separate, mid_side_of
@@ -58,11 +59,12 @@ class DelayBench:
     ahead: int = 0
     marks: tuple[float, ...] = MARKS
     metric: Metric = "museval"
+    foresight: Foresight | None = None
 
     def conditions(self) -> dict[str, Live]:
-        machine = Live(self.period, BLOCK, self.ahead)
+        machine = Live(self.period, BLOCK, self.ahead, foresight=self.foresight)
         held = {HELD: replace(machine, ahead=0)} if self.ahead else {}
-        return {MACHINE: machine, **held, IDEAL: Live(FRAME_SECONDS, BLOCK, self.ahead, late=0.0)}
+        return {MACHINE: machine, **held, IDEAL: Live(FRAME_SECONDS, BLOCK, self.ahead, 0.0, self.foresight)}
 
     def __call__(self, network: Network, track: Track) -> list[Score]:
         """Scores whose row is condition and mark."""

@@ -6,6 +6,7 @@ Each way is a plan of the signal path, a gain field, or both, and runs through t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from qsep_live.dsp.grid import FRAME_SECONDS
 from qsep_live.dsp.stream_filter import FilterGrid
 from qsep_live.engine.delay import REFERENCE_RATE, DelayPlan, filter_plan, plan_delay, window_plan
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField, GainFrames
+from qsep_live.engine.heard import Heard
 from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.evaluation.bench_delay import BLOCK, SHORT, mark_name
 from qsep_live.evaluation.latents import Latent
@@ -30,7 +33,8 @@ MARKS = (*SHORT, 0.0464, 0.093)
 """Seconds."""
 WINDOWS = (256, 512, 1024, 2048)
 """Samples at 44.1 kHz."""
-DIAL, HELD, FILTER, MINIMUM = "as the dial has it", "newest gains held", "look-ahead filter", "minimum phase"
+DIAL, HELD, TREND = "as the dial has it", "newest gains held", "newest gains' own trend"
+FILTER, MINIMUM = "look-ahead filter", "minimum phase"
 SMOOTHED = "attack 10 ms, release 40 ms"
 
 
@@ -73,9 +77,9 @@ class SmoothedField(GainField):
         self._time: float | None = None
         self._smooth: NDArray[np.float32] | None = None
 
-    def lookup(self, time: float, out: NDArray[np.float32]) -> bool:
+    def lookup(self, time: float, out: NDArray[np.float32], heard: Heard | None = None, now: float = 0.0) -> bool:
         """As `GainField.lookup`, smoothed since the last call."""
-        covered = super().lookup(time, out)
+        covered = super().lookup(time, out, heard, now)
         if self.end is None:
             return covered
         if self._smooth is None or self._time is None:
@@ -99,6 +103,7 @@ def plans_at(mark: float, rate: int) -> dict[str, DelayPlan]:
     found = {
         DIAL: dial,
         HELD: dial,
+        TREND: dial,
         SMOOTHED: dial,
         FILTER: direct,
         MINIMUM: DelayPlan(rate, MinimumPhase(whole.analysis, whole.hop, 0), total),
@@ -135,8 +140,12 @@ class GainsBench:
         heard = mid_side_of(track.mixture)
         live = replace(self.live, blocksize=max(1, BLOCK * track.rate // REFERENCE_RATE))
         for stem in track.stems:
-            fields = {key: HeldField() if key[0] == HELD else SmoothedField(track.rate) for key in plans
-                      if key[0] in (HELD, SMOOTHED)}  # fmt: skip
+            other: dict[str, Callable[[], GainField]] = {
+                HELD: HeldField,
+                TREND: GainField,
+                SMOOTHED: lambda: SmoothedField(track.rate),
+            }
+            fields = {key: other[key[0]]() for key in plans if key[0] in other}
             sounds = streamed(track.mixture, heard, track.rate, network.separate, self.means[stem], plans, live, fields)
             for key, sound in sounds.items():
                 estimates[key][stem] = sound
@@ -167,11 +176,11 @@ def gains_report(bench: GainsBench, spec: NetworkSpec, tracks: Tracks, jobs: int
     return Report("gains", table, details={"tracks": songs})
 
 
-def late(period: float) -> Live:
+def late(period: float, foresight: Foresight | None = None) -> Live:
     """Masks one every ``period`` seconds, each there as much later."""
-    return Live(period, BLOCK)
+    return Live(period, BLOCK, foresight=foresight)
 
 
-def ideal() -> Live:
+def ideal(foresight: Foresight | None = None) -> Live:
     """Masks one a frame, there at once."""
-    return Live(FRAME_SECONDS, BLOCK, late=0.0)
+    return Live(FRAME_SECONDS, BLOCK, late=0.0, foresight=foresight)

@@ -77,6 +77,22 @@ def preset_means(fingerprint: str, names: Sequence[str] = STEMS) -> dict[str, La
     return latents
 
 
+def all_presets(fingerprint: str) -> dict[str, Latent]:
+    """The latents of all presets that belong to a model, by name.
+
+    Raises
+    ------
+    QsepError
+        There are none.
+    """
+    from qsep_live.latent.library import PresetLibrary
+
+    found = {preset.name: preset.latent for preset in PresetLibrary().presets() if preset.model == fingerprint}
+    if not found:
+        raise QsepError("there are no presets of this model; make some: qsep-live presets new")
+    return found
+
+
 def class_means(network: Network, fingerprint: str, root: Path, means: str, tell: Tell = quiet) -> dict[str, Latent]:
     """The mean latents of MUSDB18's classes: the model's ``presets``, or ``train``, those of the songs in ``root``."""
     if means == "presets":

@@ -94,6 +94,7 @@ class Ours:
 
     def __call__(self, model: Path, threads: int) -> Step:
         from qsep_live.engine.delay import plan_delay
+        from qsep_live.engine.foresight import load_foresight
         from qsep_live.engine.gain_field import GainField
         from qsep_live.engine.mask_path import MaskPath, mid_side_of
         from qsep_live.engine.signal_path import SignalPath
@@ -104,7 +105,7 @@ class Ours:
         random = np.random.default_rng(0)
         shape = (self.presets, LATENT_SIZE) if self.presets > 1 else (LATENT_SIZE,)
         z = random.standard_normal(shape).astype(np.float32)
-        field = GainField()
+        field = GainField(load_foresight(model, network.fingerprint))
         path = MaskPath(RATE, network)
         signal = SignalPath(plan_delay(DELAY / RATE, RATE), 2, field, presets=self.presets)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import DelayPlan, plan_delay
+from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField, GainFrames
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
 from qsep_live.engine.mix import MODES
@@ -45,12 +46,15 @@ class Live:
     late
         Seconds from a mask's newest sample until it is there, in callbacks; None for a period, which is what a mask
         takes where one follows the other.
+    foresight
+        The model's, if it has one.
     """
 
     period: float = 0.06
     blocksize: int = 0
     ahead: int = 0
     late: float | None = None
+    foresight: Foresight | None = None
 
     @property
     def age(self) -> float:
@@ -126,10 +130,8 @@ def _in_step(
 ) -> dict[float | None, Audio]:
     """The file renderer at each delay: a mask every period, there at once."""
     channels, newest = mixture.shape[1], _Newest(separate)
-    renderers = [
-        Renderer(rate, channels, newest, RenderSettings(latent, delay=delay, period=live.period, ahead=live.ahead))
-        for delay in delays
-    ]
+    settings = RenderSettings(latent, period=live.period, ahead=live.ahead, foresight=live.foresight)
+    renderers = [Renderer(rate, channels, newest, replace(settings, delay=delay)) for delay in delays]
     padded = _padded(mixture, max(renderer.latency for renderer in renderers))
     # Within a block every renderer passes the same one window at most.
     block = min(BLOCK, renderers[0].step)
@@ -172,7 +174,8 @@ def streamed(
     times = StreamTimes()
     given = fields or {}
     engines = {
-        key: _LiveEngine(plan, mixture.shape[1], live.age, given.get(key) or GainField()) for key, plan in plans.items()
+        key: _LiveEngine(plan, mixture.shape[1], live.age, given.get(key) or GainField(live.foresight))
+        for key, plan in plans.items()
     }
     mask, step = MaskPath(rate, separate, ahead=live.ahead), max(1, round(live.period * rate))
     # The gains are in use until one period after they have come.

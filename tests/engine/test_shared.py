@@ -52,8 +52,9 @@ def record(fields: tuple[str, ...] = ("a", "b", "c")) -> tuple[Record, Record]:
 
 def mailbox() -> tuple[Mailbox, Mailbox]:
     gains = np.zeros((SLOTS, FRAMES, BINS), np.float32)
-    stamps, generation = np.zeros((SLOTS, 6)), np.zeros(1, np.int64)
-    return Mailbox(gains, stamps, generation), Mailbox(gains, stamps, generation)
+    latents, stamps = np.zeros((SLOTS, 64), np.float32), np.zeros((SLOTS, 7))
+    generation = np.zeros(1, np.int64)
+    return Mailbox(gains, latents, stamps, generation), Mailbox(gains, latents, stamps, generation)
 
 
 @settings(deadline=None)

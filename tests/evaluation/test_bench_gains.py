@@ -7,7 +7,17 @@ from qsep_live.dsp.grid import BINS
 from qsep_live.dsp.stream_filter import FilterGrid
 from qsep_live.engine.gain_field import GainFrames
 from qsep_live.evaluation import bench_gains
-from qsep_live.evaluation.bench_gains import DIAL, FILTER, HELD, MINIMUM, SMOOTHED, GainsBench, HeldField, SmoothedField
+from qsep_live.evaluation.bench_gains import (
+    DIAL,
+    FILTER,
+    HELD,
+    MINIMUM,
+    SMOOTHED,
+    TREND,
+    GainsBench,
+    HeldField,
+    SmoothedField,
+)
 from qsep_live.evaluation.network import NetworkSpec
 from qsep_live.evaluation.rendering import Live
 
@@ -60,7 +70,7 @@ def test_every_way_spends_the_same_delay() -> None:
     for mark in bench_gains.MARKS:
         plans = bench_gains.plans_at(mark, 44_100)
         assert {plan.samples for plan in plans.values()} == {plans[DIAL].samples}
-    assert set(bench_gains.plans_at(0.0, 44_100)) == {DIAL, HELD, SMOOTHED, FILTER, MINIMUM}
+    assert set(bench_gains.plans_at(0.0, 44_100)) == {DIAL, HELD, TREND, SMOOTHED, FILTER, MINIMUM}
     assert {"window of 5.8 ms", "window of 11.6 ms"} < set(bench_gains.plans_at(0.0116, 44_100))
     assert bench_gains.plans_at(0.0464, 44_100)["window of 23.2 ms"].wait == pytest.approx(1024, abs=4)
 
