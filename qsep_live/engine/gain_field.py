@@ -128,7 +128,8 @@ class GainField:
         """Correct the trend in ``out`` by what was heard after the newest frame."""
         newest = frames.newest
         whole = min(time, now - heard.frame // 2)
-        if frames.latents is None or not heard.covers(newest - BEFORE * frames.spacing, now):
+        known = heard.covers(newest, now) and heard.covers(newest - BEFORE * frames.spacing, now)
+        if frames.latents is None or not known:
             return
         if self._then is None:
             then = smoothed(heard.power(newest))

@@ -71,8 +71,8 @@ def test_gains_compares_ways_at_equal_delay(
     lines = told.out.splitlines()
     assert lines[0] == "# Gains at equal delay"
     assert [line.split(" | ")[0] for line in lines if " | 0.0 | " in line] == [
-        "| as the dial has it", "| newest gains held", "| attack 10 ms, release 40 ms", "| look-ahead filter",
-        "| minimum phase",
+        "| as the dial has it", "| newest gains held", "| newest gains' own trend", "| attack 10 ms, release 40 ms",
+        "| look-ahead filter", "| minimum phase",
     ]  # fmt: skip
     assert {path.name for path in Path("out").iterdir()} == {"gains.md", "gains.csv", "gains-tracks.csv"}
     qsep("bench", "gains", "--model", tiny_model[0]).fails(2, "--musdb DIR or --stems DIR")

@@ -23,6 +23,7 @@ from qsep_live.engine.foresight import (
     smoothed,
 )
 from qsep_live.engine.gain_field import GainField, GainFrames
+from qsep_live.engine.heard import Heard
 from qsep_live.engine.signal_path import SignalPath
 from qsep_live.errors import QsepError
 
@@ -125,6 +126,18 @@ def test_it_is_heard_where_masks_are_too_old_and_nowhere_else() -> None:
     foresight = Foresight(some())
     assert np.abs(passed([256], foresight) - passed([256], None)).max() > 1e-3
     np.testing.assert_array_equal(passed([256], foresight, 0.15), passed([256], None, 0.15))
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-12, 1e6])
+def test_any_level_gives_gains(level: float) -> None:
+    field, heard = GainField(Foresight(some(size=1.0))), Heard(44_100, 2048)
+    heard.push(np.float32(level) * np.sign(random().standard_normal((50_000, 2))).astype(np.float32))
+    field.publish(mask(45_000, 1))
+    out = np.empty(2 * BINS, np.float32)
+    assert not field.lookup(49_000.0, out, heard, 50_000)
+    assert np.isfinite(out).all()
+    assert (out >= 0).all()
+    assert (out <= 1).all()
 
 
 def test_gains_of_nobody_knows_what_go_on_by_their_trend() -> None:
