@@ -20,8 +20,8 @@ from qsep_live.errors import QsepError
 from qsep_live.whole_file import write_whole
 
 SCHEMA = 1
-FORGIVEN = 0.25
-"""dB below the best that nobody waits for."""
+FORGIVEN = 0.4
+"""dB below the best that nobody waits for: the next 0.15 dB of the shipped model would cost 40 ms."""
 
 
 @dataclass(frozen=True)
