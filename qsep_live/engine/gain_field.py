@@ -78,6 +78,11 @@ class GainField:
         self._frames = self._then = None
 
     @property
+    def foresees(self) -> bool:
+        """Whether `lookup` has a use for what was heard."""
+        return self._foresight is not None
+
+    @property
     def end(self) -> int | None:
         """Position after the newest sample that any gain has seen; None before the first mask."""
         return None if self._frames is None else self._frames.end

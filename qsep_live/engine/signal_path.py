@@ -78,7 +78,7 @@ class SignalPath:
         )
         self._waiting = Tape(channels, 4 * plan.wait + 8192, plan.wait)
         self._dry = Tape(channels, 4 * plan.samples + 8192, plan.samples)
-        self._heard = Heard(plan.rate, plan.grid.analysis, position)
+        self._heard = Heard(plan.rate, plan.grid.analysis, position) if field.foresees else None
         self._bins = BinMap(plan.grid.analysis, plan.rate)
         self._gains = np.zeros((presets, BINS), np.float32)
         self._spread = np.zeros((presets, 1, plan.grid.analysis // 2 + 1), np.float32)
@@ -100,7 +100,8 @@ class SignalPath:
         samples = block.T
         self.position += count
         self._dry.push(samples)
-        self._heard.push(block)
+        if self._heard is not None:
+            self._heard.push(block)
         self._waiting.push(samples)
         self._stream.push(self._waiting.view(count))
         self._waiting.skip(count)

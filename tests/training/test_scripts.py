@@ -13,7 +13,12 @@ import mido
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from qsep_live.errors import QsepError
+from qsep_live.nets.model import Model
+from qsep_live.nets.query_net import QueryNet, QueryNetConfig
+from qsep_live.nets.separator import Separator, SeparatorConfig
 from qsep_live.training.data import folder_bank
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -96,3 +101,22 @@ def test_an_ablation_says_what_a_setting_is_worth() -> None:
     text = ablation.table({"everything": whole[0], "speed": {"vocals": 3.0, "bass": 2.0}}, whole)
     assert "| speed | 3.00 | 2.00 | 2.50 | +0.60 |" in text
     assert "2 runs with everything lie 0.20 dB apart" in text
+
+
+def test_the_mean_of_two_models_and_none_of_strangers() -> None:
+    average = script("average_models")
+
+    def made(seed: int, query: int = 0, widths: tuple[int, ...] = (2, 2, 4, 4, 4, 4)) -> Model:
+        torch.manual_seed(query)
+        query_net = QueryNet(QueryNetConfig(channels=(2, 2, 4, 4, 4, 4), gru_units=8))
+        torch.manual_seed(seed)
+        return Model(Separator(SeparatorConfig(widths=widths)), query_net)
+
+    first = {name: value.clone() for name, value in made(1).separator.state_dict().items()}
+    second = made(2).separator.state_dict()
+    for name, value in average.mean_of([made(1), made(2)]).separator.state_dict().items():
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+    with pytest.raises(QsepError, match="Query-nets differ"):
+        average.mean_of([made(1), made(2, query=3)])
+    with pytest.raises(QsepError, match="different shapes"):
+        average.mean_of([made(1), made(2, widths=(2, 2, 4, 4, 4, 6))])
