@@ -91,14 +91,24 @@ def sdr(reference: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
     return 10.0 * float(np.log10(power / max(error, 1e-12)))
 
 
-def validate(model: Model, songs: Sequence[Song], latents: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
-    """Median SDR over songs per class of ``latents``, dB, at 22,050 Hz."""
-    rows: dict[str, list[float]] = {name: [] for name in latents}
-    for song in songs:
+def song_scores(
+    model: Model, songs: Sequence[Song], latents: Mapping[str, NDArray[np.float32]]
+) -> dict[tuple[int, str], float]:
+    """SDR of every song, by its place, and class of ``latents`` that sounds in it, dB, at 22,050 Hz."""
+    found = {}
+    for place, song in enumerate(songs):
         stems, mixture = _parts(song, latents)
         for name, stem in stems.items():
-            rows[name].append(sdr(stem, separate(model, mixture, latents[name])))
-    return {name: _median(values) for name, values in rows.items()}
+            value = sdr(stem, separate(model, mixture, latents[name]))
+            if not np.isnan(value):
+                found[place, name] = value
+    return found
+
+
+def validate(model: Model, songs: Sequence[Song], latents: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
+    """Median SDR over songs per class of ``latents``, dB, at 22,050 Hz."""
+    scores = song_scores(model, songs, latents)
+    return {name: _median([value for (_, kind), value in scores.items() if kind == name]) for name in latents}
 
 
 def mixture_sdr(songs: Sequence[Song], names: Iterable[str] = CLASSES) -> dict[str, float]:

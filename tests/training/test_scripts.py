@@ -97,9 +97,14 @@ def test_recorded_notes_are_moved_to_pitch() -> None:
 
 def test_an_ablation_says_what_a_setting_is_worth() -> None:
     ablation = script("ablation")
-    whole = [{"vocals": 4.0, "bass": 2.0}, {"vocals": 4.2, "bass": 2.2}]
-    text = ablation.table({"everything": whole[0], "speed": {"vocals": 3.0, "bass": 2.0}}, whole)
-    assert "| speed | 3.00 | 2.00 | 2.50 | +0.60 |" in text
+    whole = [
+        {(0, "vocals"): 4.0, (1, "vocals"): 3.0, (1, "bass"): 2.0},
+        {(0, "vocals"): 4.2, (1, "vocals"): 3.2, (1, "bass"): 2.2},
+    ]
+    text = ablation.table(
+        {"everything": whole[0], "speed": {(0, "vocals"): 2.0, (1, "vocals"): 4.0, (1, "bass"): 1.8}}, whole
+    )
+    assert "| speed | 3.00 | 1.80 | 2.60 | +0.40 | 2 of 3 |" in text
     assert "2 runs with everything lie 0.20 dB apart" in text
 
 
