@@ -61,7 +61,7 @@ class GainField:
     ----------
     foresight
         How gains go on after the newest. Without it: as over the last two frames, slower and slower, and then they
-        stay, a tenth of a dB to a seventh better than holding the newest at once (docs/evaluation.md).
+        stay; that is hardly better than holding the newest at once (docs/evaluation.md).
     """
 
     def __init__(self, foresight: Foresight | None = None) -> None:
