@@ -37,7 +37,7 @@ def trained(folder: Path, arguments: list[str], songs: list[Song]) -> Scores:
         command = [sys.executable, "-m", "qsep_live", "train", *arguments, "-o", str(folder)]
         subprocess.run(command, check=True, stdout=sys.stderr)
     model = load_model(run.model)
-    return song_scores(model, songs, {name: np.float32(z) for name, z in model.card["latents"].items()})
+    return song_scores(model, songs, {name: np.asarray(z, np.float32) for name, z in model.card["latents"].items()})
 
 
 def table(rows: dict[str, Scores], baselines: list[Scores]) -> str:

@@ -85,7 +85,7 @@ report([ran, alive, opened, listed, age, latency, rate, closed, left, shapes, la
 
 def test_sound_goes_through_unchanged(jack: Any, child: Callable[..., Any]) -> None:
     """From one stream's output, over a JACK cable, into another's input and out of it again."""
-    pytest.importorskip("jack")
+    pytest.importorskip("jack", reason="the JACK-Client package is not installed")
     got = child(
         OPEN
         + """

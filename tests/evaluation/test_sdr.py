@@ -17,7 +17,7 @@ def pair(seconds: float = 4.6, sources: int = 3, channels: int = 1) -> tuple[np.
 
 
 def test_frames_are_those_of_museval() -> None:
-    museval = pytest.importorskip("museval")
+    museval = pytest.importorskip("museval", reason="museval is not installed: pip install 'qsep-live[evaluate]'")
     references, estimates = pair()
     references[1, RATE : 2 * RATE] = 0.0
     estimates[2, 3 * RATE : 4 * RATE] = 0.0
@@ -29,7 +29,7 @@ def test_frames_are_those_of_museval() -> None:
 
 
 def test_a_sound_shorter_than_a_window_is_one_window() -> None:
-    museval = pytest.importorskip("museval")
+    museval = pytest.importorskip("museval", reason="museval is not installed: pip install 'qsep-live[evaluate]'")
     references, estimates = pair(0.7, 1, 2)
     theirs = museval.evaluate(references.astype(np.float64), estimates.astype(np.float64), win=RATE, hop=RATE)[0]
     np.testing.assert_allclose(framewise_sdr(references, estimates, RATE), theirs, atol=1e-6)
