@@ -9,6 +9,7 @@ order.
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -98,10 +99,16 @@ def ranks_from_environment() -> Ranks:
 
 @contextmanager
 def joined(ranks: Ranks) -> Iterator[Ranks]:
-    """Within: the ranks can talk to each other (gloo on the CPU, NCCL between GPUs)."""
+    """Within: the ranks can talk to each other (gloo on the CPU, NCCL between GPUs).
+
+    What `Ranks.wrap` gave has to be out of use by the end. The group's threads end with it; one that outlives the
+    interpreter aborts the process.
+    """
     if ranks.size == 1:
         yield ranks
         return
+    # DDP imports this; while there is a group, the import would hold it for good.
+    import torch._dynamo
     import torch.distributed as dist
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
@@ -109,6 +116,7 @@ def joined(ranks: Ranks) -> Iterator[Ranks]:
     try:
         yield ranks
     finally:
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -120,7 +120,7 @@ class Trainer:
         self.model, self.config, self.folder = model, config, folder
         self.averaged = copy.deepcopy(model).eval()
         self.progress = Progress()
-        self._reporter, self._examiner, self._ranks = reporter, examiner, ranks
+        self.reporter, self._examiner, self.ranks = reporter, examiner, ranks
         self._weights = weights(model)
         self._device = self._weights[0].device
         self._optimiser = config.optimiser.make(model, config.learning_rate)
@@ -152,10 +152,10 @@ class Trainer:
                 start = time.monotonic()
                 losses = self._one(next(drawn))
                 progress.seconds += time.monotonic() - start
-                if not self._ranks.first:
+                if not self.ranks.first:
                     continue
                 self._recent.append(losses)
-                self._reporter.advance(self._share(), f"step {progress.step}")
+                self.reporter.advance(self._share(), f"step {progress.step}")
                 here = progress.step, progress.seconds
                 if validate.due(*here):
                     self._validate()
@@ -169,7 +169,7 @@ class Trainer:
                     save.reset(*here)
                 if validated == progress.step:
                     draw_figures(self._rows, self.folder.path)
-        if self._ranks.first:
+        if self.ranks.first:
             if ending is Ending.DONE and progress.step not in (begun, validated):
                 self._validate()
             if self._recent:
@@ -193,9 +193,9 @@ class Trainer:
 
     def _resume(self) -> None:
         found = None
-        if self._ranks.first and self.folder.state.exists():
+        if self.ranks.first and self.folder.state.exists():
             found = load_state(self.folder.state)
-        found = self._ranks.share(found)
+        found = self.ranks.share(found)
         if found is None:
             return
         try:
@@ -211,8 +211,8 @@ class Trainer:
 
     def _ending(self, wish: Callable[[], Ending | None]) -> Ending | None:
         """What all ranks agree on; their clocks are the first one's."""
-        mine = self.progress.seconds if self._ranks.first else -math.inf
-        wished, self.progress.seconds = self._ranks.highest([float(wish() or 0), mine])
+        mine = self.progress.seconds if self.ranks.first else -math.inf
+        wished, self.progress.seconds = self.ranks.highest([float(wish() or 0), mine])
         if self._share() >= 1.0:
             return Ending.DONE
         return Ending(int(wished)) if wished else None
@@ -224,7 +224,7 @@ class Trainer:
         config, step = self.config, self.progress.step
         rate = config.schedule.rate(config.learning_rate, step, self._share())
         # Whatever else the networks draw (dropout) depends on the step alone, too.
-        torch.manual_seed(config.seed * 1_000_003 + step * self._ranks.size + self._ranks.rank)
+        torch.manual_seed(config.seed * 1_000_003 + step * self.ranks.size + self.ranks.rank)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             losses: Losses = self._objective(drawn.to(self._device), step)
         self._optimiser.forget()
@@ -256,15 +256,13 @@ class Trainer:
         if self._examiner is None:
             return
         step = self.progress.step
-        self._reporter.advance(self._share(), f"step {step}: validating")
+        self.reporter.advance(self._share(), f"step {step}: validating")
         model = self.finished()
         scores = self._examiner.examine(model)
         self._rows.append({"step": step, **{f"sdr_{name}": value for name, value in scores.sdr.items()}})
         better = self.progress.best is None or scores.mean > self.progress.best
         told = ", ".join(f"{name} {value:.2f}" for name, value in scores.sdr.items())
-        self._reporter.line(
-            f"step {step}: SDR {told} dB; mean {scores.mean:.2f}{', the best so far' if better else ''}"
-        )
+        self.reporter.line(f"step {step}: SDR {told} dB; mean {scores.mean:.2f}{', the best so far' if better else ''}")
         if better:
             self.progress.best = scores.mean
             model.card = self._examiner.card(self.progress, scores)
@@ -288,7 +286,7 @@ class Trainer:
         self._rows.append(row)
         self._recent, self._mark = [], (progress.step, progress.seconds)
         told = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if value is not None)
-        self._reporter.line(
+        self.reporter.line(
             f"step {progress.step}, {progress.seconds / 60:.1f} min: {told}; learning rate {lr:.3g};"
             f" {rate:.1f} windows a second"
         )

@@ -105,26 +105,22 @@ def train_model(
     for module in model.modules().values():
         module.to(device)
     with joined(ranks):
-        trainer = Trainer(
-            model,
-            mixer,
-            config,
-            folder,
-            reporter,
-            examiner if examiner and examiner.valid else None,
-            ranks,
-            None if anchors is None else anchors.to(device),
+        # No name for the trainer here: it has to be gone before the group that its gradients are averaged in.
+        ending = _run(
+            Trainer(
+                model,
+                mixer,
+                config,
+                folder,
+                reporter,
+                examiner if examiner and examiner.valid else None,
+                ranks,
+                None if anchors is None else anchors.to(device),
+            ),
+            examiner,
+            ready,
+            wish,
         )
-        start = time.monotonic()
-        ready()
-        ending = trainer.run(wish)
-        if ranks.first:
-            reporter.line(
-                f"step {trainer.progress.step}, {(time.monotonic() - start) / 60:.1f} min here: saved in {folder.state}"
-            )
-            if ending is Ending.DONE:
-                assert examiner is not None
-                _finish(trainer, examiner, folder, reporter)
         # The others wait, so that no launcher ends the first one at its work.
         ranks.share(ending)
     return ending
@@ -305,8 +301,26 @@ def _validation(data: DataConfig) -> tuple[Bank | None, str]:
     return None, "--stems has no validation songs of its own; give --validation DIR"
 
 
-def _finish(trainer: Trainer, examiner: SongExaminer, folder: RunFolder, reporter: Reporter) -> None:
+def _run(
+    trainer: Trainer, examiner: SongExaminer | None, ready: Callable[[], None], wish: Callable[[], Ending | None]
+) -> Ending:
+    start = time.monotonic()
+    ready()
+    ending = trainer.run(wish)
+    if trainer.ranks.first:
+        trainer.reporter.line(
+            f"step {trainer.progress.step}, {(time.monotonic() - start) / 60:.1f} min here: saved in"
+            f" {trainer.folder.state}"
+        )
+        if ending is Ending.DONE:
+            assert examiner is not None
+            _finish(trainer, examiner)
+    return ending
+
+
+def _finish(trainer: Trainer, examiner: SongExaminer) -> None:
     """Write the model at the end; it, and the best one, get the latents of many segments."""
+    folder, reporter = trainer.folder, trainer.reporter
     model, done = trainer.finished(), trainer.progress
     reporter.advance(1.0, "measuring the model")
     models = {folder.model: (model, done)}

@@ -68,6 +68,41 @@ def test_two_ranks_are_one_rank_with_the_whole_batch(tmp_path: Path) -> None:
     assert load_state(tmp_path / "two" / "state.safetensors").progress.step == 5
 
 
+_ENDING = """
+import os
+from pathlib import Path
+import torch
+from qsep_live.training.distributed import joined, ranks_from_environment
+
+def threads():
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+def step(ranks):
+    wrapped = ranks.wrap(torch.nn.Linear(3, 3))
+    wrapped(torch.ones(2, 3)).sum().backward()
+    ranks.share("ended")
+
+ranks = ranks_from_environment()
+with joined(ranks):
+    step(ranks)
+    assert any("gloo" in name for name in threads()), threads()
+assert not any("gloo" in name for name in threads()), threads()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the threads of a process are listed in /proc")
+def test_the_threads_of_the_group_end_with_it(tmp_path: Path) -> None:
+    """One of them was sometimes at work when the interpreter was gone, which aborted a rank that had done its part."""
+    script = tmp_path / "ending.py"
+    script.write_text(_ENDING)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *torchrun, script], capture_output=True, text=True, timeout=250, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_parts_of_a_batch() -> None:
     parts = [Ranks(rank, 3).part(6) for rank in range(3)]
     assert parts == [(0, 2), (2, 2), (4, 2)]
