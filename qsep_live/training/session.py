@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from qsep_live import __version__
 from qsep_live.errors import QsepError, UsageError
+from qsep_live.nets.growth import grow, may_grow
 from qsep_live.nets.model import Model, load_model, save_model
 from qsep_live.nets.patch_unet import PatchUNet
 from qsep_live.training.checkpoint import Progress
@@ -229,8 +230,8 @@ def _networks(settings: Settings, warm_start: Path | None) -> tuple[Model, str, 
         theirs = given.modules()[name]
         told = "" if type(theirs) is type(module) else type(theirs).__name__
         told = told or difference(_config(module), _config(theirs))
-        if told and _fewer_blocks(theirs, module):
-            module.load_state_dict(theirs.state_dict(), strict=False)
+        if isinstance(theirs, PatchUNet) and isinstance(module, PatchUNet) and may_grow(theirs.config, module.config):
+            grow(theirs, module)
         elif told:
             remarks.append(f"its {name} is another one ({told})")
         else:
@@ -240,13 +241,6 @@ def _networks(settings: Settings, warm_start: Path | None) -> tuple[Model, str, 
     ):
         raise UsageError(f"--warm-start {warm_start}: {'; '.join(remarks)}")
     return model, given.fingerprint, remarks
-
-
-def _fewer_blocks(theirs: torch.nn.Module, mine: torch.nn.Module) -> bool:
-    """Whether a network is the same with fewer blocks, which then are the first ones of mine."""
-    if not isinstance(theirs, PatchUNet) or not isinstance(mine, PatchUNet):
-        return False
-    return theirs.config.depth < mine.config.depth and replace(theirs.config, depth=mine.config.depth) == mine.config
 
 
 def _anchors(settings: Settings, model: Model, banks: Sequence[Bank]) -> torch.Tensor | None:

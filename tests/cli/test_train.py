@@ -122,7 +122,7 @@ def test_a_warm_start_begins_with_the_weights_given(qsep: Callable[..., Any], st
     told.fails(2, "second holds a run with other settings: warm_start is")
 
 
-def test_a_warm_start_may_have_fewer_blocks(qsep: Callable[..., Any], stems: Path, work: Path) -> None:
+def test_a_warm_start_may_be_a_smaller_network(qsep: Callable[..., Any], stems: Path, work: Path) -> None:
     from qsep_live.nets.model import load_model
 
     small = (
@@ -145,13 +145,15 @@ def test_a_warm_start_may_have_fewer_blocks(qsep: Callable[..., Any], stems: Pat
     ]
     assert qsep(*command, "-o", "first").code == 0
     first = work / "first" / "model.safetensors"
-    told = qsep(*command, "-o", "deeper", "--warm-start", first, "--lr", 1e-30, "--set", "separator.depth=2")
+    larger = ["--set", "separator.depth=2", "--set", "separator.widths=6,4"]
+    told = qsep(*command, "-o", "larger", "--warm-start", first, "--lr", 1e-30, *larger)
     assert told.code == 0, told.err
     assert "fresh weights" not in told.out
-    one, other = (load_model(work / run / "model.safetensors").separator.state_dict() for run in ("first", "deeper"))
+    one, other = (load_model(work / run / "model.safetensors").separator.state_dict() for run in ("first", "larger"))
     assert set(one) < set(other)
-    for name, value in one.items():
-        assert value.equal(other[name]), name
+    assert other["encoder.0.conv.weight"].shape == (6, 6, 3, 3)
+    assert other["encoder.0.conv.weight"][:4, :4].equal(one["encoder.0.conv.weight"])
+    assert other["encoder.1.conv.weight"].equal(one["encoder.1.conv.weight"])
 
 
 def test_a_loss_that_is_no_number_is_one_line(qsep: Callable[..., Any], stems: Path, work: Path) -> None:

@@ -1,0 +1,58 @@
+"""A PatchUNet that begins as a smaller one: more channels, more blocks, and what the smaller one has learned.
+
+Added channels are as fresh as those of a new network, and nothing that was there reads them: so the mask stays nearly
+what it was (a norm over all channels sees them), and training has their use to find alone. Chen et al. 2016
+("Net2Net") add copies in their place, which have to grow apart first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
+
+
+def may_grow(small: PatchUNetConfig, large: PatchUNetConfig) -> bool:
+    """Whether the larger network is the smaller one with more channels at some level, more blocks at each, or both."""
+    if len(small.widths) != len(large.widths) or small.depth > large.depth:
+        return False
+    wider = all(few <= many for few, many in zip(small.widths, large.widths, strict=True))
+    return wider and small != large and replace(small, widths=large.widths, depth=large.depth) == large
+
+
+@torch.no_grad()
+def grow(small: PatchUNet, large: PatchUNet) -> None:
+    """Give a fresh network the weights of a smaller one.
+
+    Raises
+    ------
+    ValueError
+        `may_grow` says no.
+    """
+    if not may_grow(small.config, large.config):
+        raise ValueError(f"{small.config} does not grow to {large.config}")
+    mine = large.state_dict()
+    for name, given in small.state_dict().items():
+        fresh = mine[name]
+        if ".film." in name:
+            # Scales of all channels, then shifts of all.
+            for theirs, ours in zip(given.chunk(2), fresh.chunk(2), strict=True):
+                _place(theirs, ours)
+        elif name.startswith("up.") and given.ndim == 4:
+            _place(given.transpose(0, 1), fresh.transpose(0, 1))
+        else:
+            _place(given, fresh)
+
+
+def _place(given: Tensor, fresh: Tensor) -> None:
+    """Weights (out, in, …) into larger ones, in place."""
+    known, heard = len(given), given.shape[1] if given.ndim > 1 else 0
+    if given.ndim == 4 and known < len(fresh):
+        # As loud as the others, or the norm would turn all of them down.
+        fresh[known:] *= given.flatten(1).norm(dim=1).mean() / fresh[known:].flatten(1).norm(dim=1).mean()
+    if given.ndim > 1:
+        fresh[:known, heard:] = 0.0
+    fresh[tuple(slice(size) for size in given.shape)] = given
