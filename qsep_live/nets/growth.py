@@ -1,4 +1,4 @@
-"""A PatchUNet that begins as a smaller one: more channels, more blocks, and what the smaller one has learned.
+"""A PatchUNet that begins as a smaller one: more channels, blocks or bands, and what the smaller one has learned.
 
 Added channels are as fresh as those of a new network, and nothing that was there reads them: so the mask stays nearly
 what it was (a norm over all channels sees them), and training has their use to find alone. Chen et al. 2016
@@ -12,15 +12,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from qsep_live.nets.inference_weights import band_names
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 
 
 def may_grow(small: PatchUNetConfig, large: PatchUNetConfig) -> bool:
-    """Whether the larger network is the smaller one with more channels at some level, more blocks at each, or both."""
-    if len(small.widths) != len(large.widths) or small.depth > large.depth:
+    """Whether the larger network is the smaller one with more channels at some level, more blocks at each, or kernels
+    for each band in place of the same ones for all."""
+    if len(small.widths) != len(large.widths) or small.depth > large.depth or small.bands not in (1, large.bands):
         return False
     wider = all(few <= many for few, many in zip(small.widths, large.widths, strict=True))
-    return wider and small != large and replace(small, widths=large.widths, depth=large.depth) == large
+    return (
+        wider and small != large and replace(small, widths=large.widths, depth=large.depth, bands=large.bands) == large
+    )
 
 
 @torch.no_grad()
@@ -35,12 +39,19 @@ def grow(small: PatchUNet, large: PatchUNet) -> None:
     if not may_grow(small.config, large.config):
         raise ValueError(f"{small.config} does not grow to {large.config}")
     mine = large.state_dict()
+    apart = large.config.bands if small.config.bands == 1 else 1
     for name, given in small.state_dict().items():
+        if name not in mine:
+            # One convolution that is now one in each band.
+            whole, _, kind = name.rpartition(".")
+            for each in band_names(whole, apart):
+                _place(given, mine[f"{each}.{kind}"])
+            continue
         fresh = mine[name]
         if ".film." in name:
-            # Scales of all channels, then shifts of all.
+            # Scales of all channels, then shifts of all; those of a channel's bands lie together.
             for theirs, ours in zip(given.chunk(2), fresh.chunk(2), strict=True):
-                _place(theirs, ours)
+                _place(theirs.repeat_interleave(apart, dim=0), ours)
         elif name.startswith("up.") and given.ndim == 4:
             _place(given.transpose(0, 1), fresh.transpose(0, 1))
         else:

@@ -145,9 +145,10 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "input_power": (float, int),
         "squeeze": (int,),
         "depth": (int,),
+        "bands": (int,),
     }
-    # Checkpoints from before there was a depth do not say it.
-    config = {"depth": 1, **config}
+    # Checkpoints from before there were these do not say them.
+    config = {"depth": 1, "bands": 1, **config}
     _require_kinds(config, kinds, "PatchUNet's")
     widths, patch, channels, latent = config["widths"], config["patch"], config["channels"], config["latent"]
     if channels not in (1, 2):
@@ -155,24 +156,26 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     halved = 1 << (len(widths) - 1)
     if len(patch) != 2 or BINS % (patch[0] * halved) or FRAMES % (patch[1] * halved):
         raise ValueError(f"patches {patch} at {len(widths)} levels do not divide {BINS} bins and {FRAMES} frames")
-    rows, size = BINS // patch[0], patch[0] * patch[1]
+    rows, size, bands = BINS // patch[0], patch[0] * patch[1], config["bands"]
+    if (rows >> (len(widths) - 1)) % (1 << (bands - 1)):
+        raise ValueError(f"{bands} octave bands do not divide {rows >> (len(widths) - 1)} rows")
     shapes: dict[str, tuple[int, ...]] = {
         "scale": (BINS, 1),
         "shift": (BINS, 1),
         "place": (widths[0], rows, 1),
-        "stem.weight": (widths[0], channels * size, 3, 3),
-        "stem.bias": (widths[0],),
-        "head.weight": (size, widths[0], 3, 3),
-        "head.bias": (size,),
     }
+    for name in band_names("stem", bands):
+        shapes |= {f"{name}.weight": (widths[0], channels * size, 3, 3), f"{name}.bias": (widths[0],)}
+    for name in band_names("head", bands):
+        shapes |= {f"{name}.weight": (size, widths[0], 3, 3), f"{name}.bias": (size,)}
     last = len(widths) - 1
     for level, width in enumerate(widths):
         narrow = max(8, (rows >> level) // config["squeeze"])
         more = range(config["depth"] - 1 if level else 0)
         decoders = [f"decoder.{last - level}", *(f"decoder_more.{last - level}.{k}" for k in more)]
         for name in (f"encoder.{level}", *(f"encoder_more.{level}.{k}" for k in more), *decoders):
+            shapes |= {f"{each}.weight": (width, width, 3, 3) for each in band_names(f"{name}.conv", bands)}
             shapes |= {
-                f"{name}.conv.weight": (width, width, 3, 3),
                 f"{name}.norm.weight": (width,),
                 f"{name}.norm.bias": (width,),
                 f"{name}.dense.weight": (narrow, rows >> level),
@@ -183,12 +186,23 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             if "_more" in name:
                 shapes[f"{name}.gain"] = (width, 1, 1)
         for name in decoders:
-            shapes |= {f"{name}.film.weight": (2 * width, latent), f"{name}.film.bias": (2 * width,)}
+            shapes |= {f"{name}.film.weight": (2 * width * bands, latent), f"{name}.film.bias": (2 * width * bands,)}
     for level, (fine, coarse) in enumerate(itertools.pairwise(widths)):
         up = f"up.{last - 1 - level}"
         shapes |= {f"down.{level}.weight": (coarse, fine, 2, 2), f"down.{level}.bias": (coarse,)}
         shapes |= {f"{up}.weight": (coarse, fine, 2, 2), f"{up}.bias": (fine,)}
     return shapes
+
+
+def band_names(name: str, bands: int) -> list[str]:
+    """What the convolutions of all bands are called; where there is one band, it is just the convolution."""
+    return [name] if bands == 1 else [f"{name}.bands.{band}" for band in range(bands)]
+
+
+def band_sizes(rows: int, bands: int) -> list[int]:
+    """Rows of each octave band, the lowest first: the highest has half of all, the lowest two have equally many."""
+    edges = [0, *(rows >> (bands - 1 - band) for band in range(bands))]
+    return [high - low for low, high in itertools.pairwise(edges)]
 
 
 def _require_kinds(config: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], whose: str) -> None:

@@ -7,6 +7,7 @@ The graph computes what `PatchUNet.forward` does, with less work:
 - the dense layers over frequency are matrix products of a constant with the image as it lies, channel by channel:
   nothing is transposed;
 - the window's level and the scale of each bin are one column of factors; the stem's bias and its place are one image;
+- bands with kernels of their own are slices with one row more at either side, and put together again;
 - of several latents, what comes before the first FiLM is done once, its convolution and norm included;
 - patches are folded by one transposition, and laid out again by depth-to-space. (A convolution of stride 4 over the
   unfolded image is the same sum, but has two channels at a time for vector units to work on, and takes longer.)
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from qsep_live.dsp.grid import BINS, FRAMES
+from qsep_live.nets.inference_weights import band_names, band_sizes
 from qsep_live.nets.openvino_ops import EPSILON, Array, compress, constant, conv, import_openvino, leaky, per_channel
 
 FLOOR = 1e-5
@@ -44,14 +46,14 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
     magnitude = op.parameter([config["channels"], BINS, FRAMES], np.float32, "magnitude")
     z = op.parameter([latents, config["latent"]], np.float32, "z")
     last = len(config["widths"]) - 1
-    more = range(config.get("depth", 1) - 1)
+    more, bands = range(config.get("depth", 1) - 1), config.get("bands", 1)
 
     x = _stem(magnitude, weights, config)
     skips = []
     for level in range(last + 1):
-        x = _block(x, weights, f"encoder.{level}")
+        x = _block(x, weights, f"encoder.{level}", bands)
         for k in more if level else ():
-            x = _block(x, weights, f"encoder_more.{level}.{k}")
+            x = _block(x, weights, f"encoder_more.{level}.{k}", bands)
         if level < last:
             skips.append(x)
             x = conv(x, weights[f"down.{level}.weight"], (2, 2), (0, 0), (0, 0))
@@ -61,11 +63,10 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
             kernel = constant(weights[f"up.{level - 1}.weight"])
             x = op.convolution_backprop_data(x, kernel, [2, 2], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
             x = op.add(op.add(x, per_channel(weights[f"up.{level - 1}.bias"])), skips.pop())
-        x = _block(x, weights, f"decoder.{level}", z)
+        x = _block(x, weights, f"decoder.{level}", bands, z)
         for k in more if level < last else ():
-            x = _block(x, weights, f"decoder_more.{level}.{k}", z)
-    x = conv(x, weights["head.weight"], (1, 1), (1, 1), (1, 1))
-    x = op.sigmoid(op.add(x, per_channel(weights["head.bias"])))
+            x = _block(x, weights, f"decoder_more.{level}.{k}", bands, z)
+    x = op.sigmoid(_convolved(x, weights, "head", bands))
     return ov.Model([_unfolded(x, latents, *config["patch"])], [magnitude, z])
 
 
@@ -80,8 +81,7 @@ def _stem(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any
     x = op.reshape(x, [channels, BINS // bins, bins, FRAMES // frames, frames], False)
     x = op.transpose(x, [0, 2, 4, 1, 3])
     x = op.reshape(x, [1, channels * bins * frames, BINS // bins, FRAMES // frames], False)
-    x = conv(x, weights["stem.weight"], (1, 1), (1, 1), (1, 1))
-    return leaky(op.add(x, constant((weights["place"] + weights["stem.bias"][:, None, None])[None])))
+    return leaky(_convolved(x, weights, "stem", config.get("bands", 1), weights["place"]))
 
 
 def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
@@ -95,15 +95,36 @@ def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
     return op.reshape(x, [latents, BINS, FRAMES], False)
 
 
-def _block(x: Any, weights: Mapping[str, Array], name: str, z: Any = None) -> Any:
+def _convolved(x: Any, weights: Mapping[str, Array], name: str, bands: int, place: Array | None = None) -> Any:
+    """3×3 convolution of each band, plus its bias and what belongs to a place (channels, rows, 1)."""
+    _, op = import_openvino()
+    rows = int(x.get_output_shape(0)[2])
+    parts, low = [], 0
+    for each, size in zip(band_names(name, bands), band_sizes(rows, bands), strict=True):
+        high, top, bottom = low + size, int(low == 0), int(low + size == rows)
+        # Not more zeros than the whole image has: at its edges, there are rows.
+        part = x if bands == 1 else op.slice(x, [low - 1 + top], [high + 1 - bottom], [1], [2])
+        part = conv(part, weights[f"{each}.weight"], (1, 1), (top, 1), (bottom, 1))
+        bias = weights.get(f"{each}.bias")
+        if bias is not None:
+            added = bias[None, :, None, None] + (0.0 if place is None else place[None, :, low:high])
+            part = op.add(part, constant(added))
+        parts.append(part)
+        low = high
+    return parts[0] if bands == 1 else op.concat(parts, 2)
+
+
+def _block(x: Any, weights: Mapping[str, Array], name: str, bands: int, z: Any = None) -> Any:
     """x + gain·TDF(act(FiLM(norm(conv(x)), z))); without z there is no FiLM, where no gain is named it is 1."""
     _, op = import_openvino()
-    y = op.mvn(conv(x, weights[f"{name}.conv.weight"], (1, 1), (1, 1), (1, 1)), [1, 2, 3], True, EPSILON, "INSIDE_SQRT")
+    rows = int(x.get_output_shape(0)[2])
+    y = op.mvn(_convolved(x, weights, f"{name}.conv", bands), [1, 2, 3], True, EPSILON, "INSIDE_SQRT")
     gain, bias = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
     if z is None:
         scale, shift = per_channel(gain), per_channel(bias)
     else:
-        scale, shift = _film(z, gain, bias, weights[f"{name}.film.weight"], weights[f"{name}.film.bias"])
+        kernel, offset = weights[f"{name}.film.weight"], weights[f"{name}.film.bias"]
+        scale, shift = _film(z, gain, bias, kernel, offset, band_sizes(rows, bands))
     y = leaky(op.add(op.multiply(y, scale), shift))
     dense = op.matmul(constant(weights[f"{name}.dense.weight"][None, None]), y, False, False)
     dense = leaky(op.add(dense, constant(weights[f"{name}.dense.bias"][None, None, :, None])))
@@ -114,12 +135,20 @@ def _block(x: Any, weights: Mapping[str, Array], name: str, z: Any = None) -> An
     return op.add(op.add(x, y), spread)
 
 
-def _film(z: Any, gain: Array, bias: Array, kernel: Array, offset: Array) -> tuple[Any, Any]:
-    """Scale and shift of normed features: (gain·n + bias)·(1 + s) + t, with s and t linear in z, in one step."""
+def _film(z: Any, gain: Array, bias: Array, kernel: Array, offset: Array, sizes: list[int]) -> tuple[Any, Any]:
+    """Scale and shift of normed features: (gain·n + bias)·(1 + s) + t, with s and t linear in z, in one step.
+
+    Each is (latents, width, rows, 1), or one for all rows where there is one band.
+    """
     _, op = import_openvino()
-    width = len(gain)
-    kernels = np.concatenate([kernel[:width] * gain[:, None], kernel[:width] * bias[:, None] + kernel[width:]])
-    offsets = np.concatenate([(1.0 + offset[:width]) * gain, (1.0 + offset[:width]) * bias + offset[width:]])
+    bands, width = len(sizes), len(gain)
+    gain, bias, half = gain.repeat(bands), bias.repeat(bands), width * bands
+    kernels = np.concatenate([kernel[:half] * gain[:, None], kernel[:half] * bias[:, None] + kernel[half:]])
+    offsets = np.concatenate([(1.0 + offset[:half]) * gain, (1.0 + offset[:half]) * bias + offset[half:]])
     both = op.add(op.matmul(z, constant(kernels), False, True), constant(offsets[None]))
+    both = op.reshape(both, [-1, 2 * width, bands, 1], False)
+    if bands > 1:
+        rows = np.repeat(np.arange(bands), sizes)
+        both = op.gather(both, op.constant(rows), op.constant(2))
     scale, shift = op.split(both, 1, 2).outputs()
-    return op.reshape(scale, [-1, width, 1, 1], False), op.reshape(shift, [-1, width, 1, 1], False)
+    return scale, shift

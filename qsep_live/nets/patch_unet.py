@@ -9,6 +9,8 @@ between, z acting on every layer of the decoder. What it changes, and why:
   source that is silent there. One norm over all channels (Wu, He 2018) keeps what stands out.
 - z scales and shifts (FiLM; Perez et al. 2018), which is AdaIN without that norm. The encoder does not know z.
 - A dense layer over frequency in every block (TDF; Choi et al. 2020) relates a note to all its partials.
+- Each octave band may have kernels of its own, and a scale and shift by z: more weights at no more products. What a
+  bass looks like in the lowest band, nothing looks like in the highest.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qsep_live.dsp.grid import BINS
+from qsep_live.nets.inference_weights import band_sizes
 from qsep_live.nets.separator import latents_apart
 
 SLOPE = 0.2
@@ -56,6 +59,8 @@ class PatchUNetConfig:
         How much narrower than the axis itself the dense layer over frequency is.
     depth
         Blocks at each level, on either side, but at the finest, which has one: it has the most positions.
+    bands
+        Octave bands with 3×3 kernels of their own, the lowest two equally wide; 1 is the same kernels everywhere.
     """
 
     widths: tuple[int, ...] = (48, 96, 160, 224)
@@ -65,6 +70,7 @@ class PatchUNetConfig:
     input_power: float = 0.5
     squeeze: int = 4
     depth: int = 1
+    bands: int = 1
 
 
 class PatchUNet(nn.Module):
@@ -81,24 +87,20 @@ class PatchUNet(nn.Module):
         widths, rows = config.widths, BINS // bins
         self.scale = nn.Parameter(torch.ones(BINS, 1))
         self.shift = nn.Parameter(torch.zeros(BINS, 1))
-        self.stem = nn.Conv2d(config.channels * bins * frames, widths[0], 3, padding=1)
+        self.stem = _conv(config.channels * bins * frames, widths[0], rows, config.bands)
         self.place = nn.Parameter(torch.zeros(widths[0], rows, 1))
         sizes = [(width, rows >> level) for level, width in enumerate(widths)]
-        self.encoder = nn.ModuleList(_Block(width, size, config.squeeze) for width, size in sizes)
-        self.decoder = nn.ModuleList(
-            _Block(width, size, config.squeeze, config.latent) for width, size in reversed(sizes)
-        )
+        self.encoder = nn.ModuleList(_Block(config, *size) for size in sizes)
+        self.decoder = nn.ModuleList(_Block(config, *size, config.latent) for size in reversed(sizes))
         # Apart from the first ones, so that a network that was trained with fewer of them can go on with more.
         counts = [0, *[config.depth - 1] * (len(widths) - 1)]
         more = list(zip(sizes, counts, strict=True))
-        self.encoder_more = nn.ModuleList(_blocks(size, count, config.squeeze) for size, count in more)
-        self.decoder_more = nn.ModuleList(
-            _blocks(size, count, config.squeeze, config.latent) for size, count in reversed(more)
-        )
+        self.encoder_more = nn.ModuleList(_blocks(config, size, count) for size, count in more)
+        self.decoder_more = nn.ModuleList(_blocks(config, size, count, config.latent) for size, count in reversed(more))
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps))
-        self.head = nn.Conv2d(widths[0], bins * frames, 3, padding=1)
+        self.head = _conv(widths[0], bins * frames, rows, config.bands)
 
     def forward(self, magnitude: Tensor, z: Tensor) -> Tensor:
         bins, frames = self.config.patch
@@ -139,23 +141,47 @@ def _unfold(x: Tensor, bins: int, frames: int) -> Tensor:
     return x.reshape(batch, 1, rows * bins, columns * frames)
 
 
-def _blocks(size: tuple[int, int], count: int, squeeze: int, latent: int = 0) -> nn.ModuleList:
-    return nn.ModuleList(_Block(*size, squeeze, latent, GAIN) for _ in range(count))
+def _conv(inputs: int, outputs: int, rows: int, bands: int, bias: bool = True) -> nn.Module:
+    if bands == 1:
+        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+    return _BandConv(inputs, outputs, band_sizes(rows, bands), bias)
+
+
+class _BandConv(nn.Module):
+    """A 3×3 convolution whose kernel is another one in each band. A band sees the row beyond either of its edges."""
+
+    def __init__(self, inputs: int, outputs: int, sizes: list[int], bias: bool) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.bands = nn.ModuleList(nn.Conv2d(inputs, outputs, 3, padding=(0, 1), bias=bias) for _ in sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.pad(x, (0, 0, 1, 1))
+        ends = itertools.accumulate(self.sizes)
+        parts = zip(self.bands, self.sizes, ends, strict=True)
+        return torch.cat([conv(x[:, :, end - size : end + 2]) for conv, size, end in parts], dim=2)
+
+
+def _blocks(config: PatchUNetConfig, size: tuple[int, int], count: int, latent: int = 0) -> nn.ModuleList:
+    return nn.ModuleList(_Block(config, *size, latent, GAIN) for _ in range(count))
 
 
 class _Block(nn.Module):
     """x + gain·TDF(act(FiLM(norm(conv(x)), z))); without a latent there is no FiLM, without a gain it is 1."""
 
-    def __init__(self, width: int, rows: int, squeeze: int, latent: int = 0, gain: float | None = None) -> None:
+    def __init__(
+        self, config: PatchUNetConfig, width: int, rows: int, latent: int = 0, gain: float | None = None
+    ) -> None:
         super().__init__()
         self.gain = None if gain is None else nn.Parameter(torch.full((width, 1, 1), gain))
-        self.conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.sizes = band_sizes(rows, config.bands)
+        self.conv = _conv(width, width, rows, config.bands, bias=False)
         self.norm = nn.GroupNorm(1, width, EPSILON)
-        self.film = nn.Linear(latent, 2 * width) if latent else None
+        self.film = nn.Linear(latent, 2 * width * config.bands) if latent else None
         if self.film is not None:
             nn.init.normal_(self.film.weight, std=0.1)
             nn.init.zeros_(self.film.bias)
-        narrow = max(8, rows // squeeze)
+        narrow = max(8, rows // config.squeeze)
         self.dense = nn.Linear(rows, narrow)
         self.spread = nn.Linear(narrow, rows)
         nn.init.zeros_(self.spread.weight)
@@ -163,13 +189,22 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor | None = None) -> Tensor:
         y = self.norm(self.conv(x))
-        if self.film is not None:
-            scale, shift = self.film(z)[:, :, None, None].chunk(2, dim=1)
+        if z is not None:
+            scale, shift = self._film(z).chunk(2, dim=1)
             y = torch.addcmul(shift, y, 1.0 + scale)
         y = functional.leaky_relu(y, SLOPE)
         dense = functional.leaky_relu(_dense(y, self.dense), SLOPE)
         y = y + _dense(dense, self.spread)
         return x + y if self.gain is None else torch.addcmul(x, y, self.gain.to(y.dtype))
+
+    def _film(self, z: Tensor) -> Tensor:
+        """Scales, then shifts, of every channel: (B, 2·width, rows, 1), or one for all rows where there is one band."""
+        assert self.film is not None
+        film: Tensor = self.film(z)
+        bands = film.reshape(len(film), -1, len(self.sizes)).chunk(len(self.sizes), dim=2)
+        if len(bands) > 1:
+            bands = tuple(band.expand(-1, -1, size) for band, size in zip(bands, self.sizes, strict=True))
+        return torch.cat(bands, dim=2)[..., None]
 
 
 def _dense(x: Tensor, layer: nn.Linear) -> Tensor:

@@ -22,6 +22,7 @@ PATCHES = {
     "patches of the middle": PatchUNetConfig((6, 8), (2, 8), 1, input_power=0.3, squeeze=64),
     "patches of both": PatchUNetConfig((8, 12, 16, 20), channels=2),
     "patches, deeper": PatchUNetConfig((6, 8, 10), channels=2, depth=3),
+    "patches, a kernel a band": PatchUNetConfig((6, 8, 10), channels=2, depth=2, bands=4),
 }
 
 

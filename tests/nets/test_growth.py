@@ -30,9 +30,21 @@ def sound() -> tuple[Tensor, Tensor]:
     return 40.0 * torch.rand(1, 2, BINS, FRAMES, generator=random) ** 6, torch.randn(1, 32, generator=random)
 
 
+def test_bands_begin_with_one_kernel_for_all() -> None:
+    small, large = network(SMALL), network(replace(SMALL, bands=4), 1)
+    grow(small, large)
+    torch.testing.assert_close(large(*sound()), small(*sound()))
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"widths": (12, 18, 24)}, {"widths": (8, 12, 20)}, {"depth": 3}, {"widths": (9, 12, 17), "depth": 2}],
+    [
+        {"widths": (12, 18, 24)},
+        {"widths": (8, 12, 20)},
+        {"depth": 3},
+        {"widths": (9, 12, 17), "depth": 2},
+        {"widths": (12, 18, 24), "depth": 2, "bands": 3},
+    ],
     ids=str,
 )
 def test_the_mask_stays_nearly_what_it_was(changes: dict[str, tuple[int, ...]]) -> None:
@@ -96,3 +108,5 @@ def test_it_does_not_shrink() -> None:
     deep = replace(SMALL, depth=2)
     assert may_grow(SMALL, deep)
     assert not may_grow(deep, replace(SMALL, widths=(9, 12, 16)))
+    assert not may_grow(replace(SMALL, bands=2), replace(SMALL, bands=4))
+    assert may_grow(replace(SMALL, bands=2), replace(deep, bands=2))

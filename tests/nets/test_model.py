@@ -307,6 +307,11 @@ def test_hyperparameters_that_do_not_fit(
         {"depth": 2},
         {"depth": 0},
         {"depth": 1.0},
+        {"bands": 2},
+        {"bands": 0},
+        {"bands": 7},
+        {"bands": 4000},
+        {"bands": True},
         {"latent": 16},
         {"input_power": "0.5"},
         {"unknown": 1},
@@ -323,16 +328,16 @@ def test_hyperparameters_that_do_not_fit_a_patch_unet(
     refused(read, forge(path, config, tensors))
 
 
-def test_a_patch_unet_that_does_not_say_its_depth_has_one_block_a_level(
+def test_a_patch_unet_that_says_neither_depth_nor_bands_has_one_of_each(
     read: Callable[[Path], Any], model: Model, tmp_path: Path
 ) -> None:
     path = tmp_path / "older.safetensors"
     config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), channels=2)), model.query_net))
-    del config["separator"]["depth"]
+    del config["separator"]["depth"], config["separator"]["bands"]
     read(forge(path, config, tensors))
     separator = load_model(path).separator
     assert isinstance(separator, PatchUNet)
-    assert separator.config.depth == 1
+    assert (separator.config.depth, separator.config.bands) == (1, 1)
 
 
 def test_the_rest_of_the_header(read: Callable[[Path], Any], model: Model, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.nets.growth import grow
+from qsep_live.nets.inference_weights import band_sizes
 from qsep_live.nets.model import Model, build_separator, load_model, save_model
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
@@ -114,6 +116,28 @@ def test_later_blocks_with_a_gain_of_zero_are_not_there() -> None:
         if name.endswith("gain"):
             parameter.zero_()
     torch.testing.assert_close(deeper(magnitude, z), made(magnitude, z))
+
+
+def test_each_band_has_kernels_of_its_own() -> None:
+    """What is in one octave band and far from its edges goes through that band's kernels alone."""
+    made = PatchUNet(replace(SMALL[2], bands=3)).eval().requires_grad_(False)
+    conv = made.encoder[0].conv
+    x = torch.randn(1, 8, 128, 16, generator=torch.Generator().manual_seed(3))
+    y = conv(x)
+    for band, (low, high) in enumerate([(0, 32), (32, 64), (64, 128)]):
+        kernel = conv.bands[band].weight
+        alone = torch.nn.functional.conv2d(x, kernel, padding=1)
+        torch.testing.assert_close(y[:, :, low:high], alone[:, :, low:high])
+        kernel.zero_()
+        assert torch.equal(conv(x)[:, :, low:high], torch.zeros_like(y[:, :, low:high]))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4])
+def test_octave_bands_are_all_rows(bands: int) -> None:
+    sizes = band_sizes(16, bands)
+    assert sum(sizes) == 16
+    assert sizes[0] == (sizes[1] if bands > 1 else 16)
+    assert all(2 * low == high for low, high in itertools.pairwise(sizes[1:]))
 
 
 def test_the_finest_level_has_one_block() -> None:
