@@ -1,4 +1,4 @@
-"""A PatchUNet that begins as a smaller one: more channels, blocks or bands, and what the smaller one has learned.
+"""A PatchUNet that begins as a smaller one: it holds more, and has what the smaller one has learned.
 
 Added channels are as fresh as those of a new network, and nothing that was there reads them: so the mask stays nearly
 what it was (a norm over all channels sees them), and training has their use to find alone. Chen et al. 2016
@@ -17,14 +17,17 @@ from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 
 
 def may_grow(small: PatchUNetConfig, large: PatchUNetConfig) -> bool:
-    """Whether the larger network is the smaller one with more channels at some level, more blocks at each, or kernels
-    for each band in place of the same ones for all."""
-    if len(small.widths) != len(large.widths) or small.depth > large.depth or small.bands not in (1, large.bands):
+    """Whether the larger network is the smaller one with more channels at some level, more blocks at each, kernels for
+    each band in place of the same ones for all, or more layers of attention."""
+    if len(small.widths) != len(large.widths) or small.bands not in (1, large.bands):
+        return False
+    if small.depth > large.depth or small.attention > large.attention:
+        return False
+    if small.attention and small.widths[-1] != large.widths[-1]:
         return False
     wider = all(few <= many for few, many in zip(small.widths, large.widths, strict=True))
-    return (
-        wider and small != large and replace(small, widths=large.widths, depth=large.depth, bands=large.bands) == large
-    )
+    same = replace(small, widths=large.widths, depth=large.depth, bands=large.bands, attention=large.attention)
+    return wider and small != large and same == large
 
 
 @torch.no_grad()

@@ -146,9 +146,10 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "squeeze": (int,),
         "depth": (int,),
         "bands": (int,),
+        "attention": (int,),
     }
     # Checkpoints from before there were these do not say them.
-    config = {"depth": 1, "bands": 1, **config}
+    config = {"depth": 1, "bands": 1, "attention": 0, **config}
     _require_kinds(config, kinds, "PatchUNet's")
     widths, patch, channels, latent = config["widths"], config["patch"], config["channels"], config["latent"]
     if channels not in (1, 2):
@@ -187,6 +188,19 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
                 shapes[f"{name}.gain"] = (width, 1, 1)
         for name in decoders:
             shapes |= {f"{name}.film.weight": (2 * width * bands, latent), f"{name}.film.bias": (2 * width * bands,)}
+    width, place = widths[-1], (rows >> last, FRAMES // patch[1] >> last)
+    for layer in range(config["attention"]):
+        name = f"attention.{layer}"
+        shapes[f"{name}.place"] = (width, *place)
+        shapes |= {f"{name}.{norm}.{kind}": (width,) for norm in ("norm1", "norm2") for kind in ("weight", "bias")}
+        dense = {
+            "qkv": (3 * width, width),
+            "out": (width, width),
+            "wide": (4 * width, width),
+            "narrow": (width, 4 * width),
+        }
+        for each, shape in dense.items():
+            shapes |= {f"{name}.{each}.weight": shape, f"{name}.{each}.bias": shape[:1]}
     for level, (fine, coarse) in enumerate(itertools.pairwise(widths)):
         up = f"up.{last - 1 - level}"
         shapes |= {f"down.{level}.weight": (coarse, fine, 2, 2), f"down.{level}.bias": (coarse,)}
@@ -203,6 +217,11 @@ def band_sizes(rows: int, bands: int) -> list[int]:
     """Rows of each octave band, the lowest first: the highest has half of all, the lowest two have equally many."""
     edges = [0, *(rows >> (bands - 1 - band) for band in range(bands))]
     return [high - low for low, high in itertools.pairwise(edges)]
+
+
+def attention_heads(width: int) -> int:
+    """As many heads of 32 channels as there are, or fewer and larger ones, so that all are of one size."""
+    return next(heads for heads in range(max(1, width // 32), 0, -1) if width % heads == 0)
 
 
 def _require_kinds(config: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], whose: str) -> None:
@@ -243,7 +262,8 @@ def _checked(config: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(table, dict):
             raise ValueError(f"{network} is no table of hyperparameters")
         for key, value in table.items():
-            if not _sensible(value):
+            # Of these alone there may be none.
+            if not _sensible(value) and (key, value) != ("attention", 0):
                 raise ValueError(f"{network}.{key[:40]!r} is out of range")
     return config
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from qsep_live.dsp.grid import BINS, FRAMES
-from qsep_live.nets.inference_weights import band_names, band_sizes
+from qsep_live.nets.inference_weights import attention_heads, band_names, band_sizes
 from qsep_live.nets.openvino_ops import EPSILON, Array, compress, constant, conv, import_openvino, leaky, per_channel
 
 FLOOR = 1e-5
@@ -58,6 +58,8 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
             skips.append(x)
             x = conv(x, weights[f"down.{level}.weight"], (2, 2), (0, 0), (0, 0))
             x = op.add(x, per_channel(weights[f"down.{level}.bias"]))
+    for layer in range(config.get("attention", 0)):
+        x = _attention(x, weights, f"attention.{layer}")
     for level in range(last + 1):
         if level:
             kernel = constant(weights[f"up.{level - 1}.weight"])
@@ -152,3 +154,30 @@ def _film(z: Any, gain: Array, bias: Array, kernel: Array, offset: Array, sizes:
         both = op.gather(both, op.constant(rows), op.constant(2))
     scale, shift = op.split(both, 1, 2).outputs()
     return scale, shift
+
+
+def _attention(x: Any, weights: Mapping[str, Array], name: str) -> Any:
+    """A transformer's layer over all positions of an image (1, width, rows, columns)."""
+    _, op = import_openvino()
+    width, rows, columns = (int(size) for size in list(x.get_output_shape(0))[1:])
+    heads, places = attention_heads(width), rows * columns
+
+    def normed(y: Any, norm: str) -> Any:
+        y = op.mvn(y, [2], True, EPSILON, "INSIDE_SQRT")
+        return op.add(
+            op.multiply(y, constant(weights[f"{name}.{norm}.weight"])), constant(weights[f"{name}.{norm}.bias"])
+        )
+
+    def dense(y: Any, layer: str) -> Any:
+        y = op.matmul(y, constant(weights[f"{name}.{layer}.weight"]), False, True)
+        return op.add(y, constant(weights[f"{name}.{layer}.bias"]))
+
+    y = op.transpose(op.reshape(x, [1, width, places], False), [0, 2, 1])
+    placed = op.add(y, constant(weights[f"{name}.place"].reshape(width, places).T[None]))
+    three = op.reshape(dense(normed(placed, "norm1"), "qkv"), [places, 3, heads, width // heads], False)
+    query, key, value = op.split(op.transpose(three, [1, 2, 0, 3]), 0, 3).outputs()
+    heard = op.scaled_dot_product_attention(query, key, value)
+    heard = op.reshape(op.transpose(heard, [0, 2, 1, 3]), [1, places, width], False)
+    y = op.add(y, dense(heard, "out"))
+    y = op.add(y, dense(op.gelu(dense(normed(y, "norm2"), "wide"), "erf"), "narrow"))
+    return op.reshape(op.transpose(y, [0, 2, 1]), [1, width, rows, columns], False)

@@ -11,6 +11,9 @@ between, z acting on every layer of the decoder. What it changes, and why:
 - A dense layer over frequency in every block (TDF; Choi et al. 2020) relates a note to all its partials.
 - Each octave band may have kernels of its own, and a scale and shift by z: more weights at no more products. What a
   bass looks like in the lowest band, nothing looks like in the highest.
+- Between encoder and decoder every position of the coarsest image may attend to every other (Vaswani et al. 2017;
+  Rouard et al. 2023 for music): what is heard a second ago, or two octaves above, has a say. There are 128 of them, so
+  this costs a tenth of the whole.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qsep_live.dsp.grid import BINS
-from qsep_live.nets.inference_weights import band_sizes
+from qsep_live.dsp.grid import BINS, FRAMES
+from qsep_live.nets.inference_weights import attention_heads, band_sizes
 from qsep_live.nets.separator import latents_apart
 
 SLOPE = 0.2
@@ -61,6 +64,8 @@ class PatchUNetConfig:
         Blocks at each level, on either side, but at the finest, which has one: it has the most positions.
     bands
         Octave bands with 3×3 kernels of their own, the lowest two equally wide; 1 is the same kernels everywhere.
+    attention
+        Layers of attention between encoder and decoder.
     """
 
     widths: tuple[int, ...] = (48, 96, 160, 224)
@@ -71,10 +76,12 @@ class PatchUNetConfig:
     squeeze: int = 4
     depth: int = 1
     bands: int = 1
+    attention: int = 0
 
 
 class PatchUNet(nn.Module):
-    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32.
+    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32;
+    with attention, T = 256.
 
     z may be (B·K, latent), K latents for each window in turn: the encoder, which does not know z, runs once for all of
     them. The masks are (B·K, 1, F, T) then.
@@ -97,6 +104,8 @@ class PatchUNet(nn.Module):
         more = list(zip(sizes, counts, strict=True))
         self.encoder_more = nn.ModuleList(_blocks(config, size, count) for size, count in more)
         self.decoder_more = nn.ModuleList(_blocks(config, size, count, config.latent) for size, count in reversed(more))
+        columns = FRAMES // frames >> (len(widths) - 1)
+        self.attention = nn.ModuleList(_Attention(*sizes[-1], columns) for _ in range(config.attention))
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps))
@@ -117,6 +126,8 @@ class PatchUNet(nn.Module):
             if level < len(self.down):
                 skips.append(x)
                 x = self.down[level](x)
+        for layer in self.attention:
+            x = layer(x)
         x = latents_apart(x, z)
         for level, (block, more) in enumerate(zip(self.decoder, self.decoder_more, strict=True)):
             if level:
@@ -205,6 +216,35 @@ class _Block(nn.Module):
         if len(bands) > 1:
             bands = tuple(band.expand(-1, -1, size) for band, size in zip(bands, self.sizes, strict=True))
         return torch.cat(bands, dim=2)[..., None]
+
+
+class _Attention(nn.Module):
+    """A layer of a transformer over all positions of an image, norms first. It begins as one that changes nothing."""
+
+    def __init__(self, width: int, rows: int, columns: int) -> None:
+        super().__init__()
+        self.heads = attention_heads(width)
+        self.place = nn.Parameter(torch.zeros(width, rows, columns))
+        self.norm1 = nn.LayerNorm(width, EPSILON)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, EPSILON)
+        self.wide = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+        for last in (self.out, self.narrow):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, width, rows, columns = x.shape
+        y: Tensor = x.flatten(2).transpose(1, 2)
+        placed = y + self.place.flatten(1).T
+        three = self.qkv(self.norm1(placed)).reshape(batch, rows * columns, 3, self.heads, width // self.heads)
+        query, key, value = three.permute(2, 0, 3, 1, 4)
+        heard = functional.scaled_dot_product_attention(query, key, value)
+        y = y + self.out(heard.transpose(1, 2).reshape(batch, rows * columns, width))
+        y = y + self.narrow(functional.gelu(self.wide(self.norm2(y))))
+        return y.transpose(1, 2).reshape(x.shape)
 
 
 def _dense(x: Tensor, layer: nn.Linear) -> Tensor:

@@ -23,6 +23,7 @@ PATCHES = {
     "patches of both": PatchUNetConfig((8, 12, 16, 20), channels=2),
     "patches, deeper": PatchUNetConfig((6, 8, 10), channels=2, depth=3),
     "patches, a kernel a band": PatchUNetConfig((6, 8, 10), channels=2, depth=2, bands=4),
+    "patches, attention": PatchUNetConfig((6, 8, 64), channels=2, attention=2),
 }
 
 

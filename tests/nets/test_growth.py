@@ -30,8 +30,9 @@ def sound() -> tuple[Tensor, Tensor]:
     return 40.0 * torch.rand(1, 2, BINS, FRAMES, generator=random) ** 6, torch.randn(1, 32, generator=random)
 
 
-def test_bands_begin_with_one_kernel_for_all() -> None:
-    small, large = network(SMALL), network(replace(SMALL, bands=4), 1)
+@pytest.mark.parametrize("changes", [{"bands": 4}, {"attention": 2}, {"bands": 2, "attention": 1}], ids=str)
+def test_bands_begin_alike_and_attention_changes_nothing(changes: dict[str, int]) -> None:
+    small, large = network(SMALL), network(replace(SMALL, **changes), 1)
     grow(small, large)
     torch.testing.assert_close(large(*sound()), small(*sound()))
 
@@ -110,3 +111,7 @@ def test_it_does_not_shrink() -> None:
     assert not may_grow(deep, replace(SMALL, widths=(9, 12, 16)))
     assert not may_grow(replace(SMALL, bands=2), replace(SMALL, bands=4))
     assert may_grow(replace(SMALL, bands=2), replace(deep, bands=2))
+    heard = replace(SMALL, attention=2)
+    assert may_grow(heard, replace(heard, widths=(9, 12, 16)))
+    assert not may_grow(heard, replace(heard, widths=(8, 12, 20)))
+    assert not may_grow(heard, replace(heard, attention=1, bands=2))

@@ -312,6 +312,10 @@ def test_hyperparameters_that_do_not_fit(
         {"bands": 7},
         {"bands": 4000},
         {"bands": True},
+        {"attention": 1},
+        {"attention": -1},
+        {"attention": 4000},
+        {"attention": False},
         {"latent": 16},
         {"input_power": "0.5"},
         {"unknown": 1},
@@ -328,16 +332,17 @@ def test_hyperparameters_that_do_not_fit_a_patch_unet(
     refused(read, forge(path, config, tensors))
 
 
-def test_a_patch_unet_that_says_neither_depth_nor_bands_has_one_of_each(
+def test_an_older_patch_unet_has_a_block_a_level_one_band_and_no_attention(
     read: Callable[[Path], Any], model: Model, tmp_path: Path
 ) -> None:
     path = tmp_path / "older.safetensors"
     config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), channels=2)), model.query_net))
-    del config["separator"]["depth"], config["separator"]["bands"]
+    for name in ("depth", "bands", "attention"):
+        del config["separator"][name]
     read(forge(path, config, tensors))
     separator = load_model(path).separator
     assert isinstance(separator, PatchUNet)
-    assert (separator.config.depth, separator.config.bands) == (1, 1)
+    assert (separator.config.depth, separator.config.bands, separator.config.attention) == (1, 1, 0)
 
 
 def test_the_rest_of_the_header(read: Callable[[Path], Any], model: Model, tmp_path: Path) -> None:

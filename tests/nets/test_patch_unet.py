@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.nets.growth import grow
-from qsep_live.nets.inference_weights import band_sizes
+from qsep_live.nets.inference_weights import attention_heads, band_sizes
 from qsep_live.nets.model import Model, build_separator, load_model, save_model
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
@@ -130,6 +130,23 @@ def test_each_band_has_kernels_of_its_own() -> None:
         torch.testing.assert_close(y[:, :, low:high], alone[:, :, low:high])
         kernel.zero_()
         assert torch.equal(conv(x)[:, :, low:high], torch.zeros_like(y[:, :, low:high]))
+
+
+def test_attention_hears_the_whole_window() -> None:
+    """The last mask's frames hear the first ones where convolutions do not reach that far."""
+    torch.manual_seed(0)
+    config = PatchUNetConfig((8, 12), channels=2, attention=1)
+    layer = PatchUNet(config).requires_grad_(False).attention[0]
+    layer.out.weight.normal_()
+    x = torch.randn(1, 12, 64, 32, generator=torch.Generator().manual_seed(3))
+    changed = x.clone()
+    changed[:, :, :4, :2] *= -3.0
+    assert float((layer(changed) - layer(x))[:, :, 60:, 30:].abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize(("width", "heads"), [(8, 1), (63, 1), (64, 2), (112, 2), (160, 5), (224, 7)])
+def test_heads_are_of_one_size(width: int, heads: int) -> None:
+    assert attention_heads(width) == heads
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4])
