@@ -48,7 +48,7 @@ RECIPES = {
         " silent), and AdaIN's scale is 1 + W_sᵀz.",
     ),
     "shipped": Recipe(
-        PatchUNetConfig(widths=(32, 64, 112, 160), channels=2),
+        PatchUNetConfig(widths=(32, 64, 112, 160), channels=2, bands=4, attention=2),
         QueryNetConfig(input_power=0.5),
         LossConfig("sdr", 1.0, latent=0.0, floor=0.03, spread=0.3, edge=32, edge_weight=2.0),
         MixingConfig(
@@ -69,7 +69,8 @@ RECIPES = {
         notes="The Query-net was trained first and by itself, to tell classes, instruments and recordings apart"
         " (`scripts/query_net.py`), and stays as it is. The Separator is a U-Net on patches of 4 bins × 4 frames that"
         " hears the middle and the side, with feature-wise scale and shift by z (FiLM) in the decoder, one norm over"
-        " all channels, and dense layers over frequency. It is trained on the SDR of the complex spectrum, the newest"
+        " all channels, dense layers over frequency, kernels of their own in each of four octave bands, and two layers"
+        " of attention over the coarsest image. It is trained on the SDR of the complex spectrum, the newest"
         " 32 frames counting twofold, and asked four things of every mixture: one by a query, three by the mean latents"
         " of their classes. Its kernels are moved by Muon.",
     ),

@@ -126,7 +126,8 @@ def test_a_warm_start_may_be_a_smaller_network(qsep: Callable[..., Any], stems: 
     from qsep_live.nets.model import load_model
 
     small = (
-        "train_query=true mixing.anchors=0 separator.widths=4,4 query_net.channels=2,2,2,2,2,2 query_net.gru_units=4"
+        "train_query=true mixing.anchors=0 separator.widths=4,4 separator.bands=1 separator.attention=0"
+        " query_net.channels=2,2,2,2,2,2 query_net.gru_units=4"
     )
     sets = [word for each in small.split() for word in ("--set", each)]
     command = [
