@@ -3,18 +3,24 @@
     python scripts/average_models.py run further-run -o mean && qsep-live ship mean -o .
 
 A run that goes on from another's weights ends in the same basin; the mean of both ends is often better than either.
-Card and mean latents are the first run's; steps, windows and minutes are all runs' together, and no SDR is claimed.
+Where the first run's network has grown out of the other's, the other's is grown too (`qsep_live.nets.growth`); what it
+does not have stays as the first run has it. Card and mean latents are the first run's; steps, windows and minutes are
+all runs' together, and no SDR is claimed.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import torch
 
 from qsep_live.errors import QsepError
+from qsep_live.nets.growth import grow, may_grow
 from qsep_live.nets.model import Model, load_model, save_model
+from qsep_live.nets.patch_unet import PatchUNet
+from qsep_live.nets.separator import Separator
 from qsep_live.training.run_folder import RunFolder
 
 
@@ -24,10 +30,10 @@ def mean_of(models: list[Model]) -> Model:
     Raises
     ------
     QsepError
-        The Separators differ in shape, or the Query-nets at all.
+        A Separator is none that the first one may have grown out of, or the Query-nets differ at all.
     """
     first = models[0]
-    states = [model.separator.state_dict() for model in models]
+    states = [_as_large(model.separator, first.separator).state_dict() for model in models]
     queries = [model.query_net.state_dict() for model in models]
     for state, query in zip(states, queries, strict=True):
         if {name: value.shape for name, value in state.items()} != {k: v.shape for k, v in states[0].items()}:
@@ -36,6 +42,17 @@ def mean_of(models: list[Model]) -> Model:
             raise QsepError("the Query-nets differ: their latents do not mean the same")
     first.separator.load_state_dict({name: torch.stack([s[name] for s in states]).mean(dim=0) for name in states[0]})
     return first
+
+
+def _as_large(separator: Separator | PatchUNet, first: Separator | PatchUNet) -> Separator | PatchUNet:
+    """A Separator, grown to the first one's shape where it may be."""
+    if not isinstance(separator, PatchUNet) or not isinstance(first, PatchUNet):
+        return separator
+    if not may_grow(separator.config, first.config):
+        return separator
+    large = copy.deepcopy(first)
+    grow(separator, large)
+    return large
 
 
 def main() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +19,7 @@ import torch
 
 from qsep_live.errors import QsepError
 from qsep_live.nets.model import Model
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
 from qsep_live.training.data import folder_bank
@@ -125,3 +128,27 @@ def test_the_mean_of_two_models_and_none_of_strangers() -> None:
         average.mean_of([made(1), made(2, query=3)])
     with pytest.raises(QsepError, match="different shapes"):
         average.mean_of([made(1), made(2, widths=(2, 2, 4, 4, 4, 6))])
+
+
+def test_the_mean_with_a_smaller_network_is_of_what_both_have() -> None:
+    average = script("average_models")
+
+    def made(seed: int, **changes: int) -> Model:
+        config = replace(PatchUNetConfig((4, 6), channels=2), **changes)
+        torch.manual_seed(7)
+        query_net = QueryNet(QueryNetConfig(channels=(2, 2, 4, 4, 4, 4), gru_units=8))
+        torch.manual_seed(seed)
+        return Model(PatchUNet(config), query_net)
+
+    large, small = made(1, bands=2, attention=1), made(2)
+    first = {name: value.clone() for name, value in large.separator.state_dict().items()}
+    second = small.separator.state_dict()
+    mean = average.mean_of([large, small]).separator.state_dict()
+    for name in first:
+        theirs = second.get(name, second.get(re.sub(r"\.bands\.\d", "", name)))
+        if name.startswith("attention."):
+            assert torch.equal(mean[name], first[name]), name
+        elif ".film." not in name:
+            torch.testing.assert_close(mean[name], (first[name] + theirs) / 2, msg=name)
+    with pytest.raises(QsepError, match="different shapes"):
+        average.mean_of([made(2), made(1, bands=2)])
