@@ -124,7 +124,7 @@ def test_training_separates_better(tmp_path: Path) -> None:
     assert found.run() is Ending.DONE
     assert error(found.model) < before - 1.0
     assert [row["step"] for row in found.folder.rows()] == [8, 16]
-    assert found._reporter.shares[-1] == 1.0
+    assert found.reporter.shares[-1] == 1.0
 
 
 @pytest.mark.parametrize(("workers", "muon"), [(0, 0.0), (1, 0.95)])
@@ -210,7 +210,7 @@ def test_the_best_weights_are_kept_as_well_as_the_last(tmp_path: Path) -> None:
     assert not same(best, found.finished())
     assert found.progress.best == 3.0
     assert [row["sdr_vocals"] for row in found.folder.rows()] == [1.0, 3.0, 2.0]
-    assert sum("the best so far" in line for line in found._reporter.told) == 2
+    assert sum("the best so far" in line for line in found.reporter.told) == 2
     for name in ("losses.png", "sdr.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
