@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qsep_live.audio import riff
 from qsep_live.errors import QsepError, UsageError
+from qsep_live.unbroken import unbroken
 
 #: Suffix to (libsndfile container, default subtype, subtypes that may be asked for).
 FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -143,9 +144,13 @@ class AudioWriter:
         self._target = self._check_target()
         self._temporary = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
         self._disk: _Disk | None = None
+        self._sound: Any = None
         try:
-            self._disk = _Disk(self._temporary)
-            self._sound = soundfile.SoundFile(self._disk, "w", rate, channels, subtype=self.subtype, format=container)
+            with unbroken():
+                self._disk = _Disk(self._temporary)
+                self._sound = soundfile.SoundFile(
+                    self._disk, "w", rate, channels, subtype=self.subtype, format=container
+                )
         except OSError as error:
             raise QsepError(f"{self.path} cannot be written: {error.strerror or error}") from error
         except (RuntimeError, ValueError, TypeError) as error:
@@ -155,6 +160,9 @@ class AudioWriter:
                 raise self._failed(failure) from error
             name = self._target.suffix[1:].lower()
             raise UsageError(f"{self.path}: {name} cannot hold {channels} channels at {rate} Hz; wav can") from error
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, block: NDArray[np.floating[Any]]) -> None:
         """Append frames.
@@ -179,7 +187,8 @@ class AudioWriter:
         for start in range(0, len(data), CHUNK):
             chunk = data[start : start + CHUNK]
             try:
-                self._sound.write(chunk)
+                with unbroken():
+                    self._sound.write(chunk)
             except (RuntimeError, AssertionError) as error:
                 raise self._failed(self._disk.error or error) from error
             if self._disk.error is not None:
@@ -197,7 +206,8 @@ class AudioWriter:
         if self._disk is None:
             return self.path
         try:
-            self._sound.close()
+            with unbroken():
+                self._sound.close()
             if self._disk.error is not None:
                 raise self._disk.error
             if self._wav:
@@ -241,9 +251,12 @@ class AudioWriter:
     def abort(self) -> None:
         """Give up: remove what was written. The target, if there was one before, is untouched."""
         if self._disk is not None:
-            with contextlib.suppress(RuntimeError):
-                self._sound.close()
-            self._remove()
+            try:
+                with contextlib.suppress(RuntimeError), unbroken():
+                    if self._sound is not None:
+                        self._sound.close()
+            finally:
+                self._remove()
 
     def __enter__(self) -> Self:
         return self

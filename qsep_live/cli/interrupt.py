@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import click
 
+from qsep_live.unbroken import raise_when_free
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -46,7 +48,7 @@ class Interrupts:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.wished = True
         if not self._deferred:
-            raise Interrupted(number)
+            raise_when_free(Interrupted(number))
 
 
 class Noted(Interrupts):
@@ -56,7 +58,8 @@ class Noted(Interrupts):
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.wished:
-            raise Interrupted(number)
+            raise_when_free(Interrupted(number))
+            return
         self.number = number
         super()._handle(number, frame)
         click.echo("stopping: the state is saved after this step; once more to stop without", err=True)
