@@ -3,9 +3,9 @@
     python scripts/average_models.py run further-run -o mean && qsep-live ship mean -o .
 
 A run that goes on from another's weights ends in the same basin; the mean of both ends is often better than either.
-Where the first run's network has grown out of the other's, the other's is grown too (`qsep_live.nets.growth`); what it
-does not have stays as the first run has it. Card and mean latents are the first run's; steps, windows and minutes are
-all runs' together, and no SDR is claimed.
+Where the first run's network has grown out of the other's but for its widths, the other's is grown too
+(`qsep_live.nets.growth`); what it does not have stays as the first run has it. Card and mean latents are the first
+run's; steps, windows and minutes are all runs' together, and no SDR is claimed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def _as_large(separator: Separator | PatchUNet, first: Separator | PatchUNet) ->
     """A Separator, grown to the first one's shape where it may be."""
     if not isinstance(separator, PatchUNet) or not isinstance(first, PatchUNet):
         return separator
-    if not may_grow(separator.config, first.config):
+    # Wider, it would change channels that the first one has and the other has not.
+    if separator.config.widths != first.config.widths or not may_grow(separator.config, first.config):
         return separator
     large = copy.deepcopy(first)
     grow(separator, large)

@@ -32,7 +32,7 @@ def may_grow(small: PatchUNetConfig, large: PatchUNetConfig) -> bool:
 
 @torch.no_grad()
 def grow(small: PatchUNet, large: PatchUNet) -> None:
-    """Give a fresh network the weights of a smaller one.
+    """Give a network the weights of a smaller one. Where it is wider, it has to be a fresh one.
 
     Raises
     ------

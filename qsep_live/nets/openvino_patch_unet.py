@@ -104,7 +104,7 @@ def _convolved(x: Any, weights: Mapping[str, Array], name: str, bands: int, plac
     parts, low = [], 0
     for each, size in zip(band_names(name, bands), band_sizes(rows, bands), strict=True):
         high, top, bottom = low + size, int(low == 0), int(low + size == rows)
-        # Not more zeros than the whole image has: at its edges, there are rows.
+        # Zeros at the image's own edges alone; elsewhere the next band's row.
         part = x if bands == 1 else op.slice(x, [low - 1 + top], [high + 1 - bottom], [1], [2])
         part = conv(part, weights[f"{each}.weight"], (1, 1), (top, 1), (bottom, 1))
         bias = weights.get(f"{each}.bias")

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import mido
 import numpy as np
@@ -133,7 +134,7 @@ def test_the_mean_of_two_models_and_none_of_strangers() -> None:
 def test_the_mean_with_a_smaller_network_is_of_what_both_have() -> None:
     average = script("average_models")
 
-    def made(seed: int, **changes: int) -> Model:
+    def made(seed: int, **changes: Any) -> Model:
         config = replace(PatchUNetConfig((4, 6), channels=2), **changes)
         torch.manual_seed(7)
         query_net = QueryNet(QueryNetConfig(channels=(2, 2, 4, 4, 4, 4), gru_units=8))
@@ -152,3 +153,5 @@ def test_the_mean_with_a_smaller_network_is_of_what_both_have() -> None:
             torch.testing.assert_close(mean[name], (first[name] + theirs) / 2, msg=name)
     with pytest.raises(QsepError, match="different shapes"):
         average.mean_of([made(2), made(1, bands=2)])
+    with pytest.raises(QsepError, match="different shapes"):
+        average.mean_of([made(2, widths=(6, 6)), made(1)])
