@@ -18,15 +18,19 @@ from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 
 def may_grow(small: PatchUNetConfig, large: PatchUNetConfig) -> bool:
     """Whether the larger network is the smaller one with more channels at some level, more blocks at each, kernels for
-    each band in place of the same ones for all, or more layers of attention."""
+    each band in place of the same ones for all, more layers of attention, or a finer level."""
     if len(small.widths) != len(large.widths) or small.bands not in (1, large.bands):
         return False
     if small.depth > large.depth or small.attention > large.attention:
         return False
     if small.attention and small.widths[-1] != large.widths[-1]:
         return False
+    if small.fine not in (0, large.fine) or (small.fine and small.widths[0] != large.widths[0]):
+        return False
     wider = all(few <= many for few, many in zip(small.widths, large.widths, strict=True))
-    same = replace(small, widths=large.widths, depth=large.depth, bands=large.bands, attention=large.attention)
+    same = replace(
+        small, widths=large.widths, depth=large.depth, bands=large.bands, attention=large.attention, fine=large.fine
+    )
     return wider and small != large and same == large
 
 

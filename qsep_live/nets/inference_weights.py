@@ -147,11 +147,13 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "depth": (int,),
         "bands": (int,),
         "attention": (int,),
+        "fine": (int,),
+        "per_channel": (bool,),
     }
     # Checkpoints from before there were these do not say them.
-    config = {"depth": 1, "bands": 1, "attention": 0, **config}
+    config = {"depth": 1, "bands": 1, "attention": 0, "fine": 0, "per_channel": False, **config}
     _require_kinds(config, kinds, "PatchUNet's")
-    widths, patch, channels, latent = config["widths"], config["patch"], config["channels"], config["latent"]
+    widths, patch, channels = config["widths"], config["patch"], config["channels"]
     if channels not in (1, 2):
         raise ValueError(f"channels is {channels}, must be 1 or 2")
     halved = 1 << (len(widths) - 1)
@@ -170,24 +172,17 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     for name in band_names("head", bands):
         shapes |= {f"{name}.weight": (size, widths[0], 3, 3), f"{name}.bias": (size,)}
     last = len(widths) - 1
+    if config["fine"]:
+        if patch[0] % 2 or patch[1] % 2:
+            raise ValueError(f"a finer level needs patches that halve, not {patch}")
+        shapes |= _fine_shapes(config["fine"], 2 * rows, size // 4, config)
     for level, width in enumerate(widths):
-        narrow = max(8, (rows >> level) // config["squeeze"])
         more = range(config["depth"] - 1 if level else 0)
         decoders = [f"decoder.{last - level}", *(f"decoder_more.{last - level}.{k}" for k in more)]
         for name in (f"encoder.{level}", *(f"encoder_more.{level}.{k}" for k in more), *decoders):
-            shapes |= {f"{each}.weight": (width, width, 3, 3) for each in band_names(f"{name}.conv", bands)}
-            shapes |= {
-                f"{name}.norm.weight": (width,),
-                f"{name}.norm.bias": (width,),
-                f"{name}.dense.weight": (narrow, rows >> level),
-                f"{name}.dense.bias": (narrow,),
-                f"{name}.spread.weight": (rows >> level, narrow),
-                f"{name}.spread.bias": (rows >> level,),
-            }
+            shapes |= _block_shapes(name, width, rows >> level, config, steered=name in decoders)
             if "_more" in name:
                 shapes[f"{name}.gain"] = (width, 1, 1)
-        for name in decoders:
-            shapes |= {f"{name}.film.weight": (2 * width * bands, latent), f"{name}.film.bias": (2 * width * bands,)}
     width, place = widths[-1], (rows >> last, FRAMES // patch[1] >> last)
     for layer in range(config["attention"]):
         name = f"attention.{layer}"
@@ -206,6 +201,43 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         shapes |= {f"down.{level}.weight": (coarse, fine, 2, 2), f"down.{level}.bias": (coarse,)}
         shapes |= {f"{up}.weight": (coarse, fine, 2, 2), f"{up}.bias": (fine,)}
     return shapes
+
+
+def _block_shapes(
+    name: str, width: int, rows: int, config: Mapping[str, Any], *, steered: bool
+) -> dict[str, tuple[int, ...]]:
+    narrow, bands = max(8, rows // config["squeeze"]), config["bands"]
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{each}.weight": (width, width, 3, 3) for each in band_names(f"{name}.conv", bands)
+    }
+    shapes |= {
+        f"{name}.norm.weight": (width,),
+        f"{name}.norm.bias": (width,),
+        f"{name}.dense.weight": (narrow, rows),
+        f"{name}.dense.bias": (narrow,),
+        f"{name}.spread.weight": (rows, narrow),
+        f"{name}.spread.bias": (rows,),
+    }
+    if steered:
+        films = 2 * width * bands
+        shapes |= {f"{name}.film.weight": (films, config["latent"]), f"{name}.film.bias": (films,)}
+    return shapes
+
+
+def _fine_shapes(width: int, rows: int, size: int, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The finer level's, where a patch has ``size`` values."""
+    coarse, bands = config["widths"][0], config["bands"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "fine.place": (width, rows, 1),
+        "fine.down.weight": (coarse, width, 2, 2),
+        "fine.up.weight": (coarse, width, 2, 2),
+        "fine.up.bias": (width,),
+    }
+    for name in band_names("fine.stem", bands):
+        shapes |= {f"{name}.weight": (width, config["channels"] * size, 3, 3), f"{name}.bias": (width,)}
+    for name in band_names("fine.head", bands):
+        shapes[f"{name}.weight"] = (size, width, 3, 3)
+    return shapes | _block_shapes("fine.block", width, rows, config, steered=True)
 
 
 def band_names(name: str, bands: int) -> list[str]:
@@ -263,7 +295,7 @@ def _checked(config: Any) -> dict[str, dict[str, Any]]:
             raise ValueError(f"{network} is no table of hyperparameters")
         for key, value in table.items():
             # Of these alone there may be none.
-            if not _sensible(value) and (key, value) != ("attention", 0):
+            if not _sensible(value) and (key, value) not in (("attention", 0), ("fine", 0)):
                 raise ValueError(f"{network}.{key[:40]!r} is out of range")
     return config
 

@@ -47,13 +47,21 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
     z = op.parameter([latents, config["latent"]], np.float32, "z")
     last = len(config["widths"]) - 1
     more, bands = range(config.get("depth", 1) - 1), config.get("bands", 1)
+    axes = [2, 3] if config.get("per_channel", False) else [1, 2, 3]
+    half = [size // 2 for size in config["patch"]]
 
-    x = _stem(magnitude, weights, config)
+    heard = _heard(magnitude, weights, config)
+    x = _convolved(_folded(heard, *config["patch"]), weights, "stem", bands, weights["place"])
+    if fine := config.get("fine", 0):
+        detail = _folded(heard, *half)
+        detail = leaky(_convolved(detail, weights, "fine.stem", bands, weights["fine.place"]))
+        x = op.add(x, conv(detail, weights["fine.down.weight"], (2, 2), (0, 0), (0, 0)))
+    x = leaky(x)
     skips = []
     for level in range(last + 1):
-        x = _block(x, weights, f"encoder.{level}", bands)
+        x = _block(x, weights, f"encoder.{level}", bands, axes)
         for k in more if level else ():
-            x = _block(x, weights, f"encoder_more.{level}.{k}", bands)
+            x = _block(x, weights, f"encoder_more.{level}.{k}", bands, axes)
         if level < last:
             skips.append(x)
             x = conv(x, weights[f"down.{level}.weight"], (2, 2), (0, 0), (0, 0))
@@ -62,28 +70,41 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
         x = _attention(x, weights, f"attention.{layer}")
     for level in range(last + 1):
         if level:
-            kernel = constant(weights[f"up.{level - 1}.weight"])
-            x = op.convolution_backprop_data(x, kernel, [2, 2], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
-            x = op.add(op.add(x, per_channel(weights[f"up.{level - 1}.bias"])), skips.pop())
-        x = _block(x, weights, f"decoder.{level}", bands, z)
+            x = op.add(_doubled(x, weights, f"up.{level - 1}"), skips.pop())
+        x = _block(x, weights, f"decoder.{level}", bands, axes, z)
         for k in more if level < last else ():
-            x = _block(x, weights, f"decoder_more.{level}.{k}", bands, z)
-    x = op.sigmoid(_convolved(x, weights, "head", bands))
-    return ov.Model([_unfolded(x, latents, *config["patch"])], [magnitude, z])
+            x = _block(x, weights, f"decoder_more.{level}.{k}", bands, axes, z)
+    logits = _unfolded(_convolved(x, weights, "head", bands), latents, *config["patch"])
+    if fine:
+        x = op.add(_doubled(x, weights, "fine.up"), detail)
+        x = _convolved(_block(x, weights, "fine.block", bands, axes, z), weights, "fine.head", bands)
+        logits = op.add(logits, _unfolded(x, latents, *half))
+    return ov.Model([op.sigmoid(logits)], [magnitude, z])
 
 
-def _stem(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
-    """Magnitude (channels, BINS, FRAMES) to the first features, (1, width, BINS/bins, FRAMES/frames)."""
+def _heard(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
+    """Magnitude (channels, BINS, FRAMES) as the network hears it: compressed, at one level, each bin to its scale."""
     _, op = import_openvino()
-    channels, (bins, frames) = config["channels"], config["patch"]
     x = compress(magnitude, FLOOR, config["input_power"])
     middle = op.slice(op.reduce_mean(x, [1, 2], True), [0], [1], [1], [0])
     factors = op.divide(constant(weights["scale"][None]), op.add(middle, constant(LEVEL_FLOOR)))
-    x = op.add(op.multiply(x, factors), constant(weights["shift"][None]))
-    x = op.reshape(x, [channels, BINS // bins, bins, FRAMES // frames, frames], False)
+    return op.add(op.multiply(x, factors), constant(weights["shift"][None]))
+
+
+def _folded(x: Any, bins: int, frames: int) -> Any:
+    """(channels, BINS, FRAMES) to (1, channels·bins·frames, BINS/bins, FRAMES/frames)."""
+    _, op = import_openvino()
+    x = op.reshape(x, [-1, BINS // bins, bins, FRAMES // frames, frames], False)
     x = op.transpose(x, [0, 2, 4, 1, 3])
-    x = op.reshape(x, [1, channels * bins * frames, BINS // bins, FRAMES // frames], False)
-    return leaky(_convolved(x, weights, "stem", config.get("bands", 1), weights["place"]))
+    return op.reshape(x, [1, -1, BINS // bins, FRAMES // frames], False)
+
+
+def _doubled(x: Any, weights: Mapping[str, Array], name: str) -> Any:
+    """Twice as high and as long, by a transposed convolution."""
+    _, op = import_openvino()
+    kernel = constant(weights[f"{name}.weight"])
+    x = op.convolution_backprop_data(x, kernel, [2, 2], pads_begin=[0, 0], pads_end=[0, 0], dilations=[1, 1])
+    return op.add(x, per_channel(weights[f"{name}.bias"]))
 
 
 def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
@@ -116,11 +137,12 @@ def _convolved(x: Any, weights: Mapping[str, Array], name: str, bands: int, plac
     return parts[0] if bands == 1 else op.concat(parts, 2)
 
 
-def _block(x: Any, weights: Mapping[str, Array], name: str, bands: int, z: Any = None) -> Any:
-    """x + gain·TDF(act(FiLM(norm(conv(x)), z))); without z there is no FiLM, where no gain is named it is 1."""
+def _block(x: Any, weights: Mapping[str, Array], name: str, bands: int, axes: list[int], z: Any = None) -> Any:
+    """x + gain·TDF(act(FiLM(norm(conv(x)), z))), the norm over ``axes``; without z there is no FiLM, where no gain is
+    named it is 1."""
     _, op = import_openvino()
     rows = int(x.get_output_shape(0)[2])
-    y = op.mvn(_convolved(x, weights, f"{name}.conv", bands), [1, 2, 3], True, EPSILON, "INSIDE_SQRT")
+    y = op.mvn(_convolved(x, weights, f"{name}.conv", bands), axes, True, EPSILON, "INSIDE_SQRT")
     gain, bias = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
     if z is None:
         scale, shift = per_channel(gain), per_channel(bias)

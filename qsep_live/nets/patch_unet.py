@@ -5,8 +5,8 @@ between, z acting on every layer of the decoder. What it changes, and why:
 
 - A patch of 4 bins × 4 frames is one position with 16 channels. The paper's first and last layers have the most
   positions and the fewest channels, which costs most of a CPU's time for little of the network.
-- No per-channel instance norm: it forces every channel to the same mean and power in every window, also those of a
-  source that is silent there. One norm over all channels (Wu, He 2018) keeps what stands out.
+- One norm over all channels (Wu, He 2018) keeps what stands out in a window; a norm of each channel by itself, the
+  paper's, may be had in its place (`per_channel`).
 - z scales and shifts (FiLM; Perez et al. 2018), which is AdaIN without that norm. The encoder does not know z.
 - A dense layer over frequency in every block (TDF; Choi et al. 2020) relates a note to all its partials.
 - Each octave band may have kernels of its own, and a scale and shift by z: more weights at no more products. What a
@@ -14,6 +14,7 @@ between, z acting on every layer of the decoder. What it changes, and why:
 - Between encoder and decoder every position of the coarsest image may attend to every other (Vaswani et al. 2017;
   Rouard et al. 2023 for music): what is heard a second ago, or two octaves above, has a say. There are 128 of them, so
   this costs a tenth of the whole.
+- A finer level may be added, on patches half as high and half as long: what the paper's U-Net has above the patches.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class PatchUNetConfig:
         Octave bands with 3×3 kernels of their own, the lowest two equally wide; 1 is the same kernels everywhere.
     attention
         Layers of attention between encoder and decoder.
+    fine
+        Channels of a level above the first, on patches half as high and half as long, that adds to what goes in and
+        what comes out; 0 is none.
+    per_channel
+        Norms of each channel by itself, which with z make AdaIN (paper), in place of one over all channels.
     """
 
     widths: tuple[int, ...] = (48, 96, 160, 224)
@@ -77,6 +83,8 @@ class PatchUNetConfig:
     depth: int = 1
     bands: int = 1
     attention: int = 0
+    fine: int = 0
+    per_channel: bool = False
 
 
 class PatchUNet(nn.Module):
@@ -110,6 +118,7 @@ class PatchUNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps))
         self.head = _conv(widths[0], bins * frames, rows, config.bands)
+        self.fine = _Fine(config) if config.fine else None
 
     def forward(self, magnitude: Tensor, z: Tensor) -> Tensor:
         bins, frames = self.config.patch
@@ -117,7 +126,12 @@ class PatchUNet(nn.Module):
         # The middle's level goes out of the question, so that quiet and loud music are the same music.
         x = x / (x[:, :1].mean(dim=(1, 2, 3), keepdim=True) + LEVEL_FLOOR)
         x = x * self.scale + self.shift
-        x = functional.leaky_relu(self.stem(_fold(x, bins, frames)) + self.place, SLOPE)
+        heard = x
+        x = self.stem(_fold(x, bins, frames)) + self.place
+        if self.fine is not None:
+            detail = self.fine.heard(heard)
+            x = x + self.fine.down(detail)
+        x = functional.leaky_relu(x, SLOPE)
         skips: list[Tensor] = []
         for level, (block, more) in enumerate(zip(self.encoder, self.encoder_more, strict=True)):
             x = block(x)
@@ -135,7 +149,35 @@ class PatchUNet(nn.Module):
             x = block(x, z)
             for each in cast(nn.ModuleList, more):
                 x = each(x, z)
-        return torch.sigmoid(_unfold(self.head(x), bins, frames))
+        logits = _unfold(self.head(x), bins, frames)
+        if self.fine is not None:
+            logits = logits + self.fine(x, latents_apart(detail, z), z)
+        return torch.sigmoid(logits)
+
+
+class _Fine(nn.Module):
+    """Half-size patches: a stem, a block that z steers, and what each adds to the coarser level and to the mask's
+    logits. Both begin as nothing."""
+
+    def __init__(self, config: PatchUNetConfig) -> None:
+        super().__init__()
+        self.patch = tuple(size // 2 for size in config.patch)
+        size, width, rows = self.patch[0] * self.patch[1], config.fine, BINS // self.patch[0]
+        self.stem = _conv(config.channels * size, width, rows, config.bands)
+        self.place = nn.Parameter(torch.zeros(width, rows, 1))
+        self.down = nn.Conv2d(width, config.widths[0], 2, stride=2, bias=False)
+        self.up = nn.ConvTranspose2d(config.widths[0], width, 2, stride=2)
+        self.block = _Block(config, width, rows, config.latent)
+        self.head = _conv(width, size, rows, config.bands, bias=False)
+        for part in (self.down, self.head):
+            for weight in part.parameters():
+                nn.init.zeros_(weight)
+
+    def heard(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(self.stem(_fold(x, *self.patch)) + self.place, SLOPE)
+
+    def forward(self, x: Tensor, detail: Tensor, z: Tensor) -> Tensor:
+        return _unfold(self.head(self.block(self.up(x) + detail, z)), *self.patch)
 
 
 def _fold(x: Tensor, bins: int, frames: int) -> Tensor:
@@ -187,7 +229,7 @@ class _Block(nn.Module):
         self.gain = None if gain is None else nn.Parameter(torch.full((width, 1, 1), gain))
         self.sizes = band_sizes(rows, config.bands)
         self.conv = _conv(width, width, rows, config.bands, bias=False)
-        self.norm = nn.GroupNorm(1, width, EPSILON)
+        self.norm = nn.GroupNorm(width if config.per_channel else 1, width, EPSILON)
         self.film = nn.Linear(latent, 2 * width * config.bands) if latent else None
         if self.film is not None:
             nn.init.normal_(self.film.weight, std=0.1)

@@ -23,6 +23,8 @@ PATCHES = {
     "patches of both": PatchUNetConfig((8, 12, 16, 20), channels=2),
     "patches, deeper": PatchUNetConfig((6, 8, 10), channels=2, depth=3),
     "patches, a kernel a band": PatchUNetConfig((6, 8, 10), channels=2, depth=2, bands=4),
+    "patches, a finer level": PatchUNetConfig((6, 8, 10), channels=2, bands=2, fine=3),
+    "patches, a norm a channel": PatchUNetConfig((6, 8, 10), (2, 2), 2, depth=2, bands=2, per_channel=True),
     "patches, attention": PatchUNetConfig((6, 8, 64), channels=2, attention=2),
 }
 
@@ -74,4 +76,6 @@ def random_separator(config: SeparatorConfig | PatchUNetConfig) -> Separator | P
             parameter.normal_(0.5, 0.5)
         elif name in ("scale", "shift", "place") or "spread" in name:
             parameter.normal_(0.5, 0.1)
+        elif not parameter.any():
+            parameter.normal_(0.0, 0.1)
     return separator

@@ -30,8 +30,10 @@ def sound() -> tuple[Tensor, Tensor]:
     return 40.0 * torch.rand(1, 2, BINS, FRAMES, generator=random) ** 6, torch.randn(1, 32, generator=random)
 
 
-@pytest.mark.parametrize("changes", [{"bands": 4}, {"attention": 2}, {"bands": 2, "attention": 1}], ids=str)
-def test_bands_begin_alike_and_attention_changes_nothing(changes: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"bands": 4}, {"attention": 2}, {"fine": 4}, {"bands": 2, "attention": 1, "fine": 2}], ids=str
+)
+def test_bands_begin_alike_and_neither_attention_nor_a_finer_level_changes_a_thing(changes: dict[str, int]) -> None:
     small, large = network(SMALL), network(replace(SMALL, **changes), 1)
     grow(small, large)
     torch.testing.assert_close(large(*sound()), small(*sound()))
@@ -95,6 +97,7 @@ def test_new_channels_are_no_copies_and_as_loud() -> None:
         {"channels": 1},
         {"latent": 16, "depth": 2},
         {"squeeze": 2, "widths": (9, 12, 16)},
+        {"per_channel": True, "depth": 2},
     ],
     ids=str,
 )
@@ -115,3 +118,18 @@ def test_it_does_not_shrink() -> None:
     assert may_grow(heard, replace(heard, widths=(9, 12, 16)))
     assert not may_grow(heard, replace(heard, widths=(8, 12, 20)))
     assert not may_grow(heard, replace(heard, attention=1, bands=2))
+    fine = replace(SMALL, fine=4)
+    assert may_grow(fine, replace(fine, depth=2, bands=2))
+    assert not may_grow(fine, replace(fine, fine=8))
+    assert not may_grow(fine, replace(fine, widths=(9, 12, 16)))
+    assert not may_grow(fine, replace(SMALL, depth=2))
+
+
+def test_what_has_a_finer_level_grows_with_it() -> None:
+    small = network(replace(SMALL, fine=4))
+    with torch.no_grad():
+        small.fine.head.weight.normal_()
+        small.fine.down.weight.normal_(std=0.1)
+    large = network(replace(SMALL, fine=4, bands=2, attention=1), 1)
+    grow(small, large)
+    torch.testing.assert_close(large(*sound()), small(*sound()))

@@ -316,6 +316,12 @@ def test_hyperparameters_that_do_not_fit(
         {"attention": -1},
         {"attention": 4000},
         {"attention": False},
+        {"per_channel": 1},
+        {"per_channel": None},
+        {"fine": 4},
+        {"fine": -1},
+        {"fine": 4000},
+        {"fine": False},
         {"latent": 16},
         {"input_power": "0.5"},
         {"unknown": 1},
@@ -332,17 +338,29 @@ def test_hyperparameters_that_do_not_fit_a_patch_unet(
     refused(read, forge(path, config, tensors))
 
 
-def test_an_older_patch_unet_has_a_block_a_level_one_band_and_no_attention(
+@pytest.mark.parametrize("patch", [(1, 4), (4, 1)])
+def test_a_finer_level_needs_patches_that_halve(
+    read: Callable[[Path], Any], model: Model, tmp_path: Path, patch: tuple[int, int]
+) -> None:
+    path = tmp_path / "forged.safetensors"
+    config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), patch)), model.query_net))
+    read(forge(path, config, tensors))
+    config["separator"] |= {"fine": 2}
+    refused(read, forge(path, config, tensors))
+
+
+def test_an_older_patch_unet_has_a_block_a_level_and_nothing_that_came_later(
     read: Callable[[Path], Any], model: Model, tmp_path: Path
 ) -> None:
     path = tmp_path / "older.safetensors"
     config, tensors = parts(Model(PatchUNet(PatchUNetConfig((8, 12, 16), channels=2)), model.query_net))
-    for name in ("depth", "bands", "attention"):
+    for name in ("depth", "bands", "attention", "fine", "per_channel"):
         del config["separator"][name]
     read(forge(path, config, tensors))
     separator = load_model(path).separator
     assert isinstance(separator, PatchUNet)
-    assert (separator.config.depth, separator.config.bands, separator.config.attention) == (1, 1, 0)
+    made = separator.config
+    assert (made.depth, made.bands, made.attention, made.fine, made.per_channel) == (1, 1, 0, 0, False)
 
 
 def test_the_rest_of_the_header(read: Callable[[Path], Any], model: Model, tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_each_band_has_kernels_of_its_own() -> None:
         assert torch.equal(conv(x)[:, :, low:high], torch.zeros_like(y[:, :, low:high]))
 
 
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_norm_of_each_channel_forgets_how_loud_it_was(per_channel: bool) -> None:
+    block = PatchUNet(replace(SMALL[2], per_channel=per_channel)).requires_grad_(False).encoder[0]
+    x = torch.randn(1, 8, 128, 16, generator=torch.Generator().manual_seed(4))
+    y = block(x)
+    block.conv.weight[0] *= 5.0
+    assert torch.allclose(block(x), y, atol=1e-3) == per_channel
+
+
 def test_attention_hears_the_whole_window() -> None:
     """The last mask's frames hear the first ones where convolutions do not reach that far."""
     torch.manual_seed(0)
