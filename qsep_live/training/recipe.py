@@ -83,3 +83,9 @@ RECIPES["ahead"] = replace(
     notes=f"{_SHIPPED.notes} In half of the mixtures it does not hear up to twelve of the newest frames, and says their"
     " gains all the same.",
 )
+
+RECIPES["reference"] = replace(
+    _SHIPPED,
+    separator=RECIPES["query"].separator,
+    notes="All of `shipped` but its network: the paper's U-Net as recipe `query` has it, which hears the middle.",
+)

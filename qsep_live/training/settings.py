@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 _OPTIMISERS = {
     "paper": OptimiserConfig(clip=math.inf),
-    "shipped": OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, muon=0.95),
-    "ahead": OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, muon=0.95),
+    **dict.fromkeys(
+        ("shipped", "ahead", "reference"), OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, muon=0.95)
+    ),
 }
 _SCHEDULES = {"paper": ScheduleConfig(kind="steps")}
 
