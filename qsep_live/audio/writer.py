@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qsep_live.audio import riff
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.unbroken import unbroken
+from qsep_live.unbroken import raise_lost, unbroken
 
 #: Suffix to (libsndfile container, default subtype, subtypes that may be asked for).
 FORMATS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -186,6 +186,7 @@ class AudioWriter:
             self.clipped += int(np.count_nonzero(np.abs(data) > 1.0))
         for start in range(0, len(data), CHUNK):
             chunk = data[start : start + CHUNK]
+            raise_lost()
             try:
                 with unbroken():
                     self._sound.write(chunk)

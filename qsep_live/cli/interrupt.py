@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import click
 
-from qsep_live.unbroken import raise_when_free
+from qsep_live.unbroken import forget, raise_when_free
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,14 +25,19 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
-    """A context manager in which both signals raise `Interrupted`, or after `defer` set `wished`."""
+    """A context manager in which both signals raise `Interrupted`, or after `defer` set `wished`.
+
+    ``raised`` is the last one that was raised.
+    """
 
     def __init__(self) -> None:
         self.wished = False
+        self.raised: Interrupted | None = None
         self._deferred = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
+        forget()
         for number in _SIGNALS:
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -40,6 +45,7 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        forget()
 
     def defer(self) -> None:
         """From now on only take note."""
@@ -48,7 +54,8 @@ class Interrupts:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.wished = True
         if not self._deferred:
-            raise_when_free(Interrupted(number))
+            self.raised = Interrupted(number)
+            raise_when_free(self.raised)
 
 
 class Noted(Interrupts):

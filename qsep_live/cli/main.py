@@ -141,8 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code. Errors have been told."""
+    interrupts = Interrupts()
     try:
-        with Interrupts():
+        with interrupts:
             code = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -156,13 +157,20 @@ def run(arguments: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Interrupted as error:
-        click.echo(f"{NAME}: interrupted", err=True)
-        return 128 + error.number
+        return _interrupted(error)
     except Exception as error:
+        if interrupts.raised is not None:
+            # It came while a module was imported, and left that half done.
+            return _interrupted(interrupts.raised)
         text = f"unexpected {type(error).__name__} in {_place(error)}: {error}"
         if not os.environ.get(TRACEBACK):
             text += f" (set {TRACEBACK}=1 to see where it came from)"
         return _tell(text, 1, error)
+
+
+def _interrupted(error: Interrupted) -> int:
+    click.echo(f"{NAME}: interrupted", err=True)
+    return 128 + error.number
 
 
 def _tell(message: str, code: int, error: BaseException) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from qsep_live.audio import writer
 from qsep_live.audio.writer import AudioWriter
+from qsep_live.cli import main
 from qsep_live.cli.interrupt import Interrupted, Interrupts
 from qsep_live.unbroken import unbroken
 
@@ -69,3 +71,34 @@ def test_the_signal_is_raised_when_the_outermost_call_is_over() -> None:
 def test_without_such_calls_it_is_raised_at_once() -> None:
     with Interrupts(), pytest.raises(Interrupted):
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_one_that_was_swallowed_ends_the_work_at_the_next_write(tmp_path: Path) -> None:
+    """As Python's import does it, of a name that is not there."""
+
+    def work() -> None:
+        with Interrupts(), AudioWriter(tmp_path / "out.wav", 44100, 2) as file:
+            with suppress(BaseException):
+                signal.raise_signal(signal.SIGINT)
+            file.write(np.zeros((4096, 2), np.float32))
+
+    with pytest.raises(Interrupted):
+        work()
+    assert list(tmp_path.iterdir()) == []
+    with Interrupts(), AudioWriter(tmp_path / "next.wav", 44100, 2) as file:
+        file.write(np.zeros((4096, 2), np.float32))
+    assert (tmp_path / "next.wav").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_error_that_it_left_behind_is_not_what_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: Any, number: signal.Signals, code: int
+) -> None:
+    def work(**_: object) -> None:
+        with suppress(BaseException):
+            signal.raise_signal(number)
+        raise TypeError("expected a message argument")
+
+    monkeypatch.setattr(main.cli, "main", work)
+    assert main.run([]) == code
+    assert capfd.readouterr().err == "qsep-live: interrupted\n"
