@@ -159,7 +159,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Interrupted as error:
         return _interrupted(error)
     except Exception as error:
-        if interrupts.raised is not None:
+        if interrupts.raised is not None and not os.environ.get(TRACEBACK):
             # It came while a module was imported, and left that half done.
             return _interrupted(interrupts.raised)
         text = f"unexpected {type(error).__name__} in {_place(error)}: {error}"

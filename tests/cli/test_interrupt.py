@@ -1,4 +1,4 @@
-"""Signals that come while a C library calls back."""
+"""Signals that come where what a handler raises is lost: in a C library's callbacks, in Python's import."""
 
 from __future__ import annotations
 
