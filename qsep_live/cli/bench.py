@@ -52,12 +52,17 @@ def bench() -> None:
     show_default=True,
     help="Presets at once; repeat it to compare.",
 )
+@click.option("--window", "windows", type=click.IntRange(1), multiple=True, default=(128,), show_default=True,
+              metavar="FRAMES", help="Frames of 12 ms in a window: live has 128, files have 256.")  # fmt: skip
 @options.json_option
-def mask(model: str | None, threads: tuple[int, ...], repeats: int, presets: tuple[int, ...], as_json: bool) -> None:
+def mask(
+    model: str | None, threads: tuple[int, ...], repeats: int, presets: tuple[int, ...], windows: tuple[int, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
     """Time, memory and share of the machine's ceiling of a mask, for each backend and number of threads."""
     from qsep_live.evaluation.bench_mask import mask_bench, mask_table
 
-    rows = mask_bench(choices.choose_model(model).path, threads, repeats, presets)
+    rows = mask_bench(choices.choose_model(model).path, threads, repeats, presets, windows)
     if as_json:
         _tell_json("mask", ({**asdict(row), "share": row.share} for row in rows))
     else:
@@ -127,10 +132,12 @@ def memory(model: str | None, seconds: float, as_json: bool) -> None:
 @click.option("--blocksize", "blocksizes", type=click.IntRange(16, options.LARGEST_BLOCK), multiple=True,
               default=(256,), show_default=True, help="May be repeated, for a table.")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(0.05), default=1.0, show_default=True, help="At each block size.")
+@options.window_option
 @options.json_option
 def live(
-    model: str | None, parts: tuple[options.PartOption, ...], blocksizes: tuple[int, ...], minutes: float, as_json: bool
-) -> None:
+    model: str | None, parts: tuple[options.PartOption, ...], blocksizes: tuple[int, ...], minutes: float,
+    window: int | None, as_json: bool,
+) -> None:  # fmt: skip
     """A session beside a bare passthrough on a JACK server of their own: who misses how many blocks."""
     from qsep_live.engine.machine_delay import this_machine
     from qsep_live.engine.session_config import SessionConfig
@@ -140,7 +147,9 @@ def live(
 
     chosen = choices.choose_model(model)
     threads = choices.live_threads(None)
-    dial = choices.machine_delay(chosen, "auto", threads, lambda text: click.echo(text, err=True), len(parts))
+    dial = choices.machine_delay(
+        chosen, "auto", threads, lambda text: click.echo(text, err=True), len(parts), window=window
+    )
     config = SessionConfig(
         choices.choose_parts(parts, (), chosen),
         chosen.path,
@@ -148,6 +157,7 @@ def live(
         delay=dial.delay,
         threads=threads,
         ahead=chosen.ahead,
+        window=dial.window,
     )
     rows = []
     for blocksize in blocksizes:
@@ -190,13 +200,14 @@ marks_option = click.option("--mark", "marks", type=options.DELAY, multiple=True
 @marks_option
 @click.option("--period", type=options.DURATION, help="Between masks; by default measured first, with the live loop.")
 @options.ahead_option
+@options.window_option
 @metric_option
 @running_options
 @output_option(required=False)
 def delay(
     musdb: Path | None, stems: Path | None, period: float | None, marks: tuple[float | str, ...], ahead: int | None,
-    metric: Any, limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str,
-    threads: int | None, output: Path | None,
+    window: int | None, metric: Any, limit: int | None, seconds: float | None, jobs: int, model: str | None,
+    device: str, threads: int | None, output: Path | None,
 ) -> None:  # fmt: skip
     """SDR against total delay with this machine's masks, ideal ones and the oracle's: the dial's frontier."""
     from qsep_live.engine.frontier import save_frontier
@@ -204,13 +215,14 @@ def delay(
     from qsep_live.evaluation.latents import preset_means
 
     tracks = open_songs(musdb, stems, limit, seconds)
-    timed = timed_delays(marks) or MARKS
+    timed = timed_delays(marks, window) or MARKS
     prepare_folder(output)
     chosen, spec = choices.choose_model(model), network_spec(model, device, threads, jobs)
     means = preset_means(chosen.fingerprint)
     if period is None:
-        period = _measured_period(chosen, device, threads)
-    work = DelayBench(means, period, choices.choose_ahead(ahead, chosen), timed, metric, chosen.foresight)
+        period = _measured_period(chosen, device, threads, window)
+    ahead = choices.choose_ahead(ahead, chosen)
+    work = DelayBench(means, period, ahead, timed, metric, chosen.foresight, window)
     with track_bar("delay", len(tracks)) as tell:
         report = delay_report(work, spec, tracks, jobs, tell)
     finish(report, output)
@@ -268,11 +280,14 @@ def open_songs(
     raise UsageError("say where the songs are: --musdb DIR or --stems DIR")
 
 
-def _measured_period(model: choices.ModelChoice, device: str, threads: int | None) -> float:
+def _measured_period(model: choices.ModelChoice, device: str, threads: int | None, window: int | None) -> float:
+    from qsep_live.engine.delay import LIVE_FRAMES
     from qsep_live.engine.mask_process import MaskSettings
     from qsep_live.engine.pace import mask_pace
 
-    settings = MaskSettings(model.path, device, threads=choices.live_threads(threads), ahead=model.ahead)
+    settings = MaskSettings(
+        model.path, device, threads=choices.live_threads(threads), ahead=model.ahead, window=window or LIVE_FRAMES
+    )
     pace = mask_pace(settings)
     click.echo(f"masks here: {1e3 * pace.step:.1f} ms each, one every {1e3 * pace.period:.1f} ms", err=True)
     return pace.period

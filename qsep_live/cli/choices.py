@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,26 @@ def choose_ahead(option: int | None, model: ModelChoice) -> int:
     if option is not None and option > model.ahead:
         raise UsageError(f"--ahead {option}: {model.path.name} was trained for {model.ahead} frames ahead at most")
     return model.ahead if option is None else option
+
+
+def choose_window(option: int | None, delay: float | None) -> int:
+    """Frames in the network's window: what ``--window`` says, else what a delay in seconds asks for; None is centred.
+
+    Raises
+    ------
+    UsageError
+        It is too short for the delay.
+    """
+    from qsep_live.engine.delay import LONGEST, longest_delay, window_frames
+
+    if option is None:
+        return window_frames(delay)
+    most = longest_delay(option)
+    if delay is None and most < LONGEST:
+        raise UsageError(f"--window {option}: files have centred windows; give --delay too, up to {1e3 * most:.0f}ms")
+    if delay is not None and delay > most:
+        raise UsageError(f"--window {option} is for delays of up to {1e3 * most:.0f} ms, not {1e3 * delay:.0f} ms")
+    return option
 
 
 def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ...]:
@@ -187,14 +207,28 @@ def live_delay(option: float | str | None) -> float | None:
 
 
 def machine_delay(
-    model: ModelChoice, device: str, threads: int, tell: Callable[[str], None], presets: int = 1, again: bool = False
+    model: ModelChoice,
+    device: str,
+    threads: int,
+    tell: Callable[[str], None],
+    presets: int = 1,
+    again: bool = False,
+    window: int | None = None,
 ) -> MachineDelay:
-    """The default delay here; ``tell`` hears one line where it had to be measured first."""
-    from qsep_live.engine.machine_delay import machine_delay as found
+    """The default delay here, with ``window`` frames or as many as it asks for; ``tell`` hears one line where it had to
+    be measured first."""
+    from qsep_live.engine.delay import LIVE_FRAMES, window_frames
+    from qsep_live.engine.machine_delay import machine_delay as measured
     from qsep_live.engine.mask_process import MaskSettings
 
-    settings = MaskSettings(model.path, device, threads=threads, ahead=model.ahead, presets=presets)
-    return found(settings, model.fingerprint, tell, again)
+    settings = MaskSettings(
+        model.path, device, threads=threads, ahead=model.ahead, presets=presets, window=window or LIVE_FRAMES
+    )
+    found = measured(settings, model.fingerprint, tell, again)
+    wanted = window or window_frames(found.delay)
+    if wanted == found.window:
+        return found
+    return measured(replace(settings, window=wanted), model.fingerprint, tell, again)
 
 
 def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:

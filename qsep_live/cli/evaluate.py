@@ -89,6 +89,7 @@ def output_option(required: bool) -> Callable[[Command], Command]:
 @click.option("--period", type=options.DURATION, default="60ms", show_default=True,
               help="Between masks, with --delay; qsep-live bench mask says what this machine needs.")  # fmt: skip
 @options.ahead_option
+@options.window_option
 @click.option("--wiener", is_flag=True, help="Also with a multichannel Wiener filter behind it.")
 @metric_option
 @means_option
@@ -97,22 +98,22 @@ def output_option(required: bool) -> Callable[[Command], Command]:
 @output_option(required=False)
 def evaluate(
     musdb: Path, split: str, latents: tuple[Source, ...], delays: tuple[float | str, ...], streaming: bool,
-    blocksize: int, period: float, ahead: int | None, wiener: bool, metric: Any, means: str, seed: int,
-    limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str, threads: int | None,
-    output: Path | None,
+    blocksize: int, period: float, ahead: int | None, window: int | None, wiener: bool, metric: Any, means: str,
+    seed: int, limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str,
+    threads: int | None, output: Path | None,
 ) -> None:  # fmt: skip
     """Median SDR of each class through the engine, beside the mixture, the oracle mask and published figures."""
     from qsep_live.evaluation.rendering import Live
     from qsep_live.evaluation.scores import measured, score_report
     from qsep_live.evaluation.tracks import MusdbTracks
 
-    timed = timed_delays(delays)
+    timed = timed_delays(delays, window)
     if streaming and not timed:
         raise UsageError("--streaming needs to know at which delay: add --delay 46ms, for example")
     prepare_folder(output)
     chosen = choices.choose_model(model)
     ahead = choices.choose_ahead(ahead, chosen)
-    live = Live(period, blocksize if streaming else 0, ahead, foresight=chosen.foresight)
+    live = Live(period, blocksize if streaming else 0, ahead, foresight=chosen.foresight, window=window)
     tracks = MusdbTracks(musdb, split, limit, seconds)
     spec = network_spec(model, device, threads, jobs)
     conditions = make_conditions(
@@ -123,13 +124,13 @@ def evaluate(
     finish(score_report("evaluate", "SDR by class", scores, tracks.label, metric, live), output)
 
 
-def timed_delays(delays: tuple[float | str, ...]) -> tuple[float, ...]:
+def timed_delays(delays: tuple[float | str, ...], window: int | None = None) -> tuple[float, ...]:
     """What ``--delay`` means to a measurement: seconds, each once; files are measured without being asked.
 
     Raises
     ------
     UsageError
-        One is out of the engine's range, or ``auto``.
+        One is out of the engine's range, too long for ``window``, or ``auto``.
     """
     from qsep_live.engine.delay import plan_delay
 
@@ -138,6 +139,7 @@ def timed_delays(delays: tuple[float | str, ...]) -> tuple[float, ...]:
     timed = tuple(dict.fromkeys(delay for delay in delays if isinstance(delay, float)))
     for delay in timed:
         plan_delay(delay, 44_100)
+        choices.choose_window(window, delay)
     return timed
 
 

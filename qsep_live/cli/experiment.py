@@ -211,13 +211,15 @@ def zeroshot(
 @musdb_option
 @split_option
 @click.option("--period", type=options.DURATION, default="23.2ms", show_default=True, help="Between windows.")
+@click.option("--window", type=click.IntRange(64, 256), default=256, show_default=True, metavar="FRAMES",
+              help="Frames of 12 ms in a window; centred has 256.")  # fmt: skip
 @metric_option
 @means_option
 @running_options
 @output_option(required=True)
 def lookahead(
-    musdb: Path, split: str, period: float, metric: Any, means: str, limit: int | None, seconds: float | None,
-    jobs: int, model: str | None, device: str, threads: int | None, output: Path,
+    musdb: Path, split: str, period: float, window: int, metric: Any, means: str, limit: int | None,
+    seconds: float | None, jobs: int, model: str | None, device: str, threads: int | None, output: Path,
 ) -> None:  # fmt: skip
     """SDR against look-ahead: 0, 12, 23, 46, 93, 186, 372 ms and centred."""
     from qsep_live.evaluation.lookahead import lookahead_report
@@ -227,5 +229,5 @@ def lookahead(
     tracks, spec = MusdbTracks(musdb, split, limit, seconds), network_spec(model, device, threads, jobs)
     latents = class_latents(spec, musdb, means)
     with track_bar("look-ahead", len(tracks)) as tell:
-        report = lookahead_report(spec, tracks, latents, metric, period, jobs, tell)
+        report = lookahead_report(spec, tracks, latents, metric, period, jobs, tell, window=window)
     finish(report, output)

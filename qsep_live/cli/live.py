@@ -38,6 +38,7 @@ class LiveOptions:
     device: str
     threads: int | None
     ahead: int | None
+    window: int | None
     record: str | None
     duration: float | None
     fallback: str | None
@@ -112,14 +113,17 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
         lockstep=options.lockstep or 0.0,
         ahead=choices.choose_ahead(options.ahead, model),
         foresight=model.foresight,
+        window=choices.choose_window(options.window, 0.0 if delay is None else delay),
     )
     before = {path: _stamp(path) for path in written}
     display = open_display(options.as_json)
     with Interrupts() as interrupts:
         with display:
             if delay is None:
-                found = choices.machine_delay(model, config.device, config.threads, display.event, len(config.parts))
-                config = replace(config, delay=found.delay)
+                found = choices.machine_delay(
+                    model, config.device, config.threads, display.event, len(config.parts), window=options.window
+                )
+                config = replace(config, delay=found.delay, window=found.window)
             session = LiveSession(config, display.event)
             session.start()
             interrupts.defer()
@@ -163,14 +167,16 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
         model = choices.choose_model(options.model)
         parts = choices.choose_parts(options.parts, options.racks, model)
         latents = [part.presets[0].latent for part in parts]
+        delay = choices.offline_delay(options.delay)
         settings = RenderSettings(
             latents[0] if len(parts) == 1 else np.stack(latents),
             mode=options.mode,  # type: ignore[arg-type]
             wet=options.wet,
             gain=options.gain,
-            delay=choices.offline_delay(options.delay),
+            delay=delay,
             ahead=choices.choose_ahead(options.ahead, model),
             foresight=model.foresight,
+            window=choices.choose_window(options.window, delay),
             racks=tuple(part.outlet.rack for part in parts),
         )
         outputs = [part.outlet.outputs for part in parts if part.outlet.outputs is not None]

@@ -96,6 +96,7 @@ class _Main(LazyGroup):
 @click.option("--mapping", metavar="FILE", help="Which knob moves what, a TOML file.")
 @options.network_options
 @options.ahead_option
+@options.window_option
 @click.option("--record", metavar="FILE", help="Record what is heard, too.")
 @click.option("--duration", type=options.DURATION, help="End after 90, 90s, 5m …")
 @click.option(

@@ -221,6 +221,10 @@ ahead_option = click.option(
     "--ahead", type=click.IntRange(0), metavar="FRAMES",
     help="Frames of 12 ms that masks may be ahead of the sound, at most; the model's own limit by default.",
 )  # fmt: skip
+window_option = click.option(
+    "--window", type=click.IntRange(1), metavar="FRAMES",
+    help="Frames of 12 ms that the network hears for a mask; by default 128, centred or with a long delay 256.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout and nothing else.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists already.")
 

@@ -20,9 +20,14 @@ FRAMES = 256
 BINS = 512
 """Bins that the networks see, from DC; the Nyquist bin follows the one below it."""
 SEGMENT = (FRAMES - 1) * HOP + N_FFT
-"""Samples at MODEL_RATE in one window of the Separator: 3.007 s."""
+"""Samples at MODEL_RATE in one window of the Separator, and in what the Query-net hears: 3.007 s."""
 BIN_HZ = MODEL_RATE / N_FFT
 FRAME_SECONDS = HOP / MODEL_RATE
+
+
+def segment_of(frames: int) -> int:
+    """Samples at MODEL_RATE in a window of ``frames``."""
+    return (frames - 1) * HOP + N_FFT
 
 
 def hann(length: int) -> NDArray[np.float32]:

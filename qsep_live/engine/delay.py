@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qsep_live.dsp.grid import FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
+from qsep_live.dsp.grid import FRAME_SECONDS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
 from qsep_live.dsp.lengths import fast_length
 from qsep_live.dsp.stream_filter import FilterGrid
 from qsep_live.dsp.stream_stft import StreamGrid
@@ -23,6 +23,9 @@ FADE = 256
 """Samples at 44.1 kHz: a filter's hop, in which it fades to the next."""
 LONG = 0.2
 """Seconds: from here on the signal path has a synthesis window of 46 ms."""
+LIVE_FRAMES = 128
+"""Frames in the network's window where there is a delay: 1.5 s. A mask costs half as much as with the 3 s that the
+network was trained with, and the newest gains are no worse (docs/evaluation.md)."""
 OFFLINE_STEP = FRAMES // 2 * HOP / MODEL_RATE
 """Seconds between windows offline: half overlapped."""
 _CENTRED = 0.5 * (SEGMENT / MODEL_RATE + OFFLINE_STEP)
@@ -85,6 +88,17 @@ def filter_plan(total: int, rate: int) -> DelayPlan:
 def centred_plan(rate: int) -> DelayPlan:
     """The offline plan: gains from the middle of the window, with windows half overlapped."""
     return plan_delay(_CENTRED + 0.5 * _scaled(2048, rate) / rate, rate)
+
+
+def window_frames(delay: float | None) -> int:
+    """Frames in the network's window for a delay in seconds; None is centred."""
+    return FRAMES if delay is None or delay > longest_delay(LIVE_FRAMES) else LIVE_FRAMES
+
+
+def longest_delay(frames: int) -> float:
+    """Seconds: with windows of ``frames`` no longer delay, for gains come from their newer half; the whole window of
+    training is for all."""
+    return LONGEST if frames == FRAMES else 0.5 * frames * FRAME_SECONDS
 
 
 def exact_delay(age: float) -> float:

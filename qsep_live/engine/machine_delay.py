@@ -32,11 +32,13 @@ SHORTEST_DEFAULT = 1024 / REFERENCE_RATE
 
 @dataclass(frozen=True)
 class MachineDelay:
-    """A delay in seconds, how masks came on this machine, and the frontier it was chosen by, if there is one."""
+    """A delay in seconds, how masks came on this machine, the frontier it was chosen by, if there is one, and the
+    frames in the network's window."""
 
     delay: float
     pace: MaskPace
     frontier: Frontier | None
+    window: int
 
     @property
     def why(self) -> str:
@@ -73,6 +75,7 @@ def machine_delay(
     path = cache_folder() / "pace.json"
     key = {
         "model": fingerprint, "device": settings.device, "threads": settings.threads, "presets": settings.presets,
+        "window": settings.window,
         "version": __version__, **this_machine(),
     }  # fmt: skip
     entries, fault = _read(path)
@@ -88,10 +91,10 @@ def machine_delay(
         except (OSError, QsepError) as error:
             kept = f"not kept: {error}"
         stale = fault or ("what was kept is of another state of this machine" if len(others) < len(entries) else "")
-        choice = _choose(found, settings.model, fingerprint)
+        choice = _choose(found, settings, fingerprint)
         tell(f"{stale + '; ' if stale and not again else ''}measured for the default delay: {choice.why}; {kept}")
         return choice
-    return _choose(found, settings.model, fingerprint)
+    return _choose(found, settings, fingerprint)
 
 
 def this_machine() -> dict[str, Any]:
@@ -100,17 +103,17 @@ def this_machine() -> dict[str, Any]:
     return {"node": platform.node(), "machine": platform.machine(), "processor": _processor(), "cores": cores}
 
 
-def _choose(pace: MaskPace, model: Path, fingerprint: str) -> MachineDelay:
-    frontier = load_frontier(model, fingerprint)
+def _choose(pace: MaskPace, settings: MaskSettings, fingerprint: str) -> MachineDelay:
+    frontier = load_frontier(settings.model, fingerprint)
     delay = exact_delay(pace.age) + (0.0 if frontier is None else frontier.lead)
     # Whole milliseconds, as they are printed.
     whole = math.ceil(1e3 * min(max(SHORTEST_DEFAULT, delay), LONGEST)) / 1e3
-    return MachineDelay(whole, pace, frontier)
+    return MachineDelay(whole, pace, frontier, settings.window)
 
 
 def _same_place(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two keys are of the same work on the same device: the newer one takes the older one's place."""
-    return all(one.get(name) == other[name] for name in ("model", "device", "threads", "presets"))
+    return all(one.get(name) == other[name] for name in ("model", "device", "threads", "presets", "window"))
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], str]:

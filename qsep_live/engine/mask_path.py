@@ -1,4 +1,4 @@
-"""The mask path: sound in as it comes, gains for the newest three seconds out, whenever asked.
+"""The mask path: sound in as it comes, gains for the newest window out, whenever asked.
 
 The network's bins are the lower half of a 2048-point STFT at 44.1 kHz and the lowest quarter of a 4096-point one at
 88.2 kHz, so those rates are analysed as they are. Any other is converted first; the converter looks 128 samples
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio.resample import StreamConverter
-from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT, hann
+from qsep_live.dsp.grid import BINS, FRAMES, HOP, MODEL_RATE, N_FFT, hann, segment_of
 from qsep_live.dsp.repair import repair
 from qsep_live.dsp.tape import Tape
 from qsep_live.engine.gain_field import GainFrames
@@ -34,7 +34,7 @@ class Separate(Protocol):
         """What it hears. 1: the middle. 2: the middle and the side."""
 
     def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Magnitudes (channels, BINS, FRAMES) and z to a mask (BINS, FRAMES); (K, 32) latents to one each."""
+        """Magnitudes (channels, BINS, frames) and z to a mask (BINS, frames); (K, 32) latents to one each."""
 
 
 class MaskPath:
@@ -50,9 +50,11 @@ class MaskPath:
         Absolute position of the first sample pushed.
     ahead
         Frames beyond the newest that the network was trained to tell, at most.
+    frames
+        In a window.
     """
 
-    def __init__(self, rate: int, separate: Separate, position: int = 0, ahead: int = 0) -> None:
+    def __init__(self, rate: int, separate: Separate, position: int = 0, ahead: int = 0, frames: int = FRAMES) -> None:
         # A quarter of numpy's time for a window's 512 frames; imported here, since the audio process needs none of it.
         from scipy.fft import rfft
 
@@ -60,6 +62,7 @@ class MaskPath:
         self.rate = rate
         self._separate = separate
         self._ahead = ahead
+        self._frames = frames
         self._position = position
         self._start = position
         if rate in (MODEL_RATE, 2 * MODEL_RATE, 4 * MODEL_RATE):
@@ -70,8 +73,8 @@ class MaskPath:
         self._spacing = HOP * rate / MODEL_RATE
         channels = separate.channels
         self._converter = None if rate == self._history_rate else StreamConverter(rate, self._history_rate, channels)
-        segment = SEGMENT * self._factor
-        self._history = Tape(channels, 4 * segment, segment)
+        self._segment = segment_of(frames) * self._factor
+        self._history = Tape(channels, 4 * self._segment, self._segment)
         self._received = 0
         # Divided by the factor so that magnitudes are those of the model's own 1024-point window.
         self._window = hann(N_FFT * self._factor) / np.float32(self._factor)
@@ -84,7 +87,7 @@ class MaskPath:
             samples = self._converter.process(samples)
         self._history.push(samples)
         self._received += samples.shape[1]
-        self._history.skip(len(self._history) - SEGMENT * self._factor)
+        self._history.skip(len(self._history) - self._segment)
 
     def ahead_for(self, until: float) -> int:
         """Frames ahead that a step must give to have gains up to time ``until``, a position in samples.
@@ -105,15 +108,15 @@ class MaskPath:
             The mask is not finite; one NaN in it would reach the loudspeakers and stay in the rack.
         """
         factor, hop = self._factor, HOP * self._factor
-        samples = self._history.view(SEGMENT * factor - ahead * hop, ahead * hop)
+        samples = self._history.view(self._segment - ahead * hop, ahead * hop)
         frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT * factor, axis=1)[:, ::hop]
         spectrum = self._rfft(frames * self._window)[..., :BINS]
-        magnitude = np.zeros((samples.shape[0], BINS, FRAMES), np.float32)
-        magnitude[..., : FRAMES - ahead] = np.abs(spectrum).transpose(0, 2, 1)
-        gains = np.ascontiguousarray(self._separate(magnitude, z).reshape(-1, FRAMES).T)
+        magnitude = np.zeros((samples.shape[0], BINS, self._frames), np.float32)
+        magnitude[..., : self._frames - ahead] = np.abs(spectrum).transpose(0, 2, 1)
+        gains = np.ascontiguousarray(self._separate(magnitude, z).reshape(-1, self._frames).T)
         if not np.isfinite(np.sum(gains)):
             raise QsepError("the model's mask is not finite; choose another --device or --model")
-        first = self._newest - (FRAMES - 1 - ahead) * self._spacing
+        first = self._newest - (self._frames - 1 - ahead) * self._spacing
         return GainFrames(self._position, first, self._spacing, gains, np.atleast_2d(z))
 
     @property

@@ -1,4 +1,4 @@
-"""The mask process: the newest three seconds to gains, as fast as the machine can, over and over."""
+"""The mask process: the newest window to gains, as fast as the machine can, over and over."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT
+from qsep_live.dsp.grid import BINS, MODEL_RATE, SEGMENT
 from qsep_live.engine.child import HostWatch, Word, tell
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.engine.mask_path import MaskPath, Separate
 from qsep_live.engine.shared import RING_FRAMES, Board
 from qsep_live.latent.slerp import LATENT_SIZE
@@ -38,6 +39,8 @@ class MaskSettings:
         Frames ahead that the network was trained for, or fewer.
     presets
         How many it is asked for at once.
+    window
+        Frames in the network's window.
     exact
         float32 throughout, for the samples that files get; else as fast as the machine can.
     """
@@ -49,6 +52,7 @@ class MaskSettings:
     period: float = 0.0
     ahead: int = 0
     presets: int = 1
+    window: int = LIVE_FRAMES
     exact: bool = False
 
 
@@ -66,16 +70,16 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
         settings.model, settings.device, settings.backend, settings.threads,
         latents=settings.presets, exact=settings.exact,
     )  # fmt: skip
-    seconds = _warm(backend, settings.presets)
+    seconds = _warm(backend, settings.presets, settings.window)
     board = Board(board_name)
     board.mask.publish(ready=1.0, step_seconds=seconds)
     tell(link, Word("ready", backend.name, {"step_seconds": seconds, "fingerprint": backend.fingerprint}))
-    MaskLoop(board, backend, settings.period, settings.ahead, settings.presets).run()
+    MaskLoop(board, backend, settings.period, settings.ahead, settings.presets, settings.window).run()
 
 
-def _warm(separate: Separate, presets: int) -> float:
+def _warm(separate: Separate, presets: int, frames: int) -> float:
     """Run the network on noise until it is warm; the median time of a step, seconds."""
-    magnitude = np.abs(np.random.default_rng(0).standard_normal((separate.channels, BINS, FRAMES))).astype(np.float32)
+    magnitude = np.abs(np.random.default_rng(0).standard_normal((separate.channels, BINS, frames))).astype(np.float32)
     z = np.zeros((presets, LATENT_SIZE) if presets > 1 else LATENT_SIZE, np.float32)
     times = []
     for _ in range(WARM_STEPS):
@@ -88,9 +92,17 @@ def _warm(separate: Separate, presets: int) -> float:
 class MaskLoop:
     """Follows the audio ring and publishes gains, until the host says stop or is gone."""
 
-    def __init__(self, board: Board, separate: Separate, period: float = 0.0, ahead: int = 0, presets: int = 1) -> None:
+    def __init__(
+        self,
+        board: Board,
+        separate: Separate,
+        period: float = 0.0,
+        ahead: int = 0,
+        presets: int = 1,
+        frames: int = LIVE_FRAMES,
+    ) -> None:
         self._board, self._separate, self._period, self._ahead = board, separate, period, ahead
-        self._presets = presets
+        self._presets, self._frames = presets, frames
         self._path: MaskPath | None = None
         self._epoch = -1
         self._start = self._cursor = 0
@@ -141,9 +153,12 @@ class MaskLoop:
         rate, self._start = int(stream["rate"]), int(stream["start"])
         # A mask process that was started again joins a stream under way: what it never saw is not "dropped".
         self._cursor = max(self._start, self._board.ring.written - _window(rate))
-        self._path = MaskPath(rate, self._separate, self._cursor, self._ahead) if rate > 0 else None
+        self._path = self._fresh(rate) if rate > 0 else None
         self._end = None
         self._age = int(stream["lockstep"])
+
+    def _fresh(self, rate: int) -> MaskPath:
+        return MaskPath(rate, self._separate, self._cursor, self._ahead, self._frames)
 
     def _push(self, path: MaskPath, end: int) -> MaskPath:
         """Bring ``path`` up to position ``end``; what the ring no longer holds, or is too old to matter, is dropped."""
@@ -151,7 +166,7 @@ class MaskLoop:
         if end - self._cursor > 2 * window:
             self._dropped += end - self._cursor - window
             self._cursor = end - window
-            path = self._path = MaskPath(path.rate, self._separate, self._cursor, self._ahead)
+            path = self._path = self._fresh(path.rate)
         while self._cursor < end:
             chunk = self._chunk[: min(self._chunk.shape[0], end - self._cursor)]
             if not self._board.ring.at(self._cursor + chunk.shape[0], chunk):
@@ -192,5 +207,5 @@ class MaskLoop:
 
 
 def _window(rate: int) -> int:
-    """Samples at ``rate`` in one window of the Separator and in its converter; at most half the ring."""
+    """Samples at ``rate`` in the longest window of the Separator and in its converter; at most half the ring."""
     return min(math.ceil(SEGMENT * rate / MODEL_RATE) + 256, RING_FRAMES // 2)

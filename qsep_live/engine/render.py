@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay
+from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay, window_frames
 from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
@@ -44,6 +44,8 @@ class RenderSettings:
         Frames ahead that masks may be made for then, as the model was trained for or fewer.
     foresight
         The model's, if it has one; with a delay it matters.
+    window
+        Frames in the network's window; None as the delay asks for.
     racks
         Effects behind each preset; shorter than the presets where the last have none.
     """
@@ -56,6 +58,7 @@ class RenderSettings:
     period: float = 0.05
     ahead: int = 0
     foresight: Foresight | None = None
+    window: int | None = None
     racks: tuple[RackConfig | None, ...] = ()
 
     @property
@@ -96,7 +99,8 @@ class Renderer:
             plan, period = plan_delay(settings.delay, rate), settings.period
         self.step = max(1, round(period * rate))
         self._field = GainField(settings.foresight)
-        self._mask = MaskPath(rate, separate, ahead=0 if settings.delay is None else settings.ahead)
+        ahead = 0 if settings.delay is None else settings.ahead
+        self._mask = MaskPath(rate, separate, ahead=ahead, frames=settings.window or window_frames(settings.delay))
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
         configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
         self._racks = [_load_rack(config, rate, channels) for config in configs]

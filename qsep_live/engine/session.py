@@ -247,7 +247,7 @@ class LiveSession:
         config = self.config
         return self._board.name, MaskSettings(
             config.model, config.device, threads=config.threads, ahead=config.ahead, presets=len(config.parts),
-            exact=config.lockstep > 0.0,
+            window=config.window, exact=config.lockstep > 0.0,
         )  # fmt: skip
 
     def _audio_arguments(self, start: int) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qsep_live.control.mapping import Mapping
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.mix import Mode
@@ -33,6 +34,8 @@ class SessionConfig:
         Frames ahead of the sound that masks may be made for, as the model was trained for or fewer.
     foresight
         The model's, if it has one.
+    window
+        Frames in the network's window.
     """
 
     parts: tuple[Part, ...]
@@ -56,3 +59,4 @@ class SessionConfig:
     lockstep: float = 0.0
     ahead: int = 0
     foresight: Foresight | None = None
+    window: int = LIVE_FRAMES

@@ -52,6 +52,8 @@ class DelayBench:
         Seconds from one mask to the next on this machine, and until one is there.
     ahead
         Frames ahead that the model was trained for. If there are any, gains that are held are measured beside them.
+    window
+        Frames in the network's window; None as each delay asks for.
     """
 
     means: dict[str, Latent]
@@ -60,11 +62,12 @@ class DelayBench:
     marks: tuple[float, ...] = MARKS
     metric: Metric = "museval"
     foresight: Foresight | None = None
+    window: int | None = None
 
     def conditions(self) -> dict[str, Live]:
-        machine = Live(self.period, BLOCK, self.ahead, foresight=self.foresight)
+        machine = Live(self.period, BLOCK, self.ahead, foresight=self.foresight, window=self.window)
         held = {HELD: replace(machine, ahead=0)} if self.ahead else {}
-        return {MACHINE: machine, **held, IDEAL: Live(FRAME_SECONDS, BLOCK, self.ahead, 0.0, self.foresight)}
+        return {MACHINE: machine, **held, IDEAL: replace(machine, period=FRAME_SECONDS, late=0.0)}
 
     def __call__(self, network: Network, track: Track) -> list[Score]:
         """Scores whose row is condition and mark."""

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qsep_live.dsp.grid import BINS, FRAME_SECONDS, FRAMES, MODEL_RATE, SEGMENT
+from qsep_live.dsp.grid import BINS, FRAME_SECONDS, MODEL_RATE, segment_of
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.evaluation.alone import Alone, alone
 from qsep_live.latent.slerp import LATENT_SIZE
 from qsep_live.nets.header import read_header
@@ -49,6 +50,8 @@ class Row:
         Floating-point operations of a step (a multiplication and an addition are two), as torch counts them.
     ceiling
         Operations a second that the machine was measured to do.
+    frames
+        In a window.
     """
 
     backend: str
@@ -60,11 +63,12 @@ class Row:
     presets: int = 1
     operations: float = 0.0
     ceiling: float = 0.0
+    frames: int = LIVE_FRAMES
 
     @property
     def window_factor(self) -> float:
-        """Real-time factor of a window: time of a step per its 3.007 s of sound."""
-        return self.median * MODEL_RATE / SEGMENT
+        """Real-time factor of a window: time of a step per the window's length."""
+        return self.median * MODEL_RATE / segment_of(self.frames)
 
     @property
     def hop_factor(self) -> float:
@@ -78,7 +82,11 @@ class Row:
 
 
 def mask_bench(
-    model_path: Path, threads: Sequence[int] = (1, 2), repeats: int = 20, presets: Sequence[int] = (1,)
+    model_path: Path,
+    threads: Sequence[int] = (1, 2),
+    repeats: int = 20,
+    presets: Sequence[int] = (1,),
+    windows: Sequence[int] = (LIVE_FRAMES,),
 ) -> list[Row]:
     """Measure every backend that runs here, on noise; an accelerator once, the CPU for each number of threads.
 
@@ -92,14 +100,15 @@ def mask_bench(
     cpu = [("openvino", True), ("openvino", False)] if find_spec("openvino") else []
     plans = [("cpu", *backend, count) for backend in (*cpu, ("torch", True)) for count in threads]
     plans += [(device, "torch", True, 1) for device in alone(_accelerators)]
-    operations = {count: alone(_operations, model_path, count) for count in presets}
+    sizes = [(count, frames) for count in presets for frames in windows]
+    operations = {size: alone(_operations, model_path, *size) for size in sizes}
     with ExitStack() as closing:
         steps: list[tuple[Alone, Row, tuple[str, bool, int]]] = []
         products: dict[tuple[str, bool, int], Alone] = {}
         for device, backend, exact, thread_count in plans:
-            for count in presets:
+            for count, frames in sizes:
                 process = closing.enter_context(Alone())
-                row: Row = process.call(_open, model_path, device, backend, exact, thread_count, count)
+                row: Row = process.call(_open, model_path, device, backend, exact, thread_count, count, frames)
                 half = row.backend.endswith("bf16") or device == "cuda"
                 if not exact and not half:
                     continue
@@ -107,7 +116,7 @@ def mask_bench(
                 if key not in products:
                     products[key] = closing.enter_context(Alone())
                     products[key].call(_open_product, *key)
-                steps.append((process, replace(row, operations=operations[count]), key))
+                steps.append((process, replace(row, operations=operations[count, frames]), key))
         # In turns, so that what else the machine does meets all alike.
         times: list[list[float]] = [[] for _ in steps]
         product_times: dict[tuple[str, bool, int], list[float]] = {key: [] for key in products}
@@ -131,11 +140,12 @@ def mask_bench(
 def mask_table(rows: Sequence[Row]) -> str:
     """``rows`` as lines of text with a heading."""
     lines = [
-        f"{'backend':<18}{'threads':>8}{'presets':>8}{'median':>10}{'p90':>10}{'window':>9}{'hop':>7}{'GFLOP':>7}"
+        f"{'backend':<18}{'threads':>8}{'presets':>8}{'frames':>7}{'median':>10}{'p90':>10}{'window':>9}{'hop':>7}{'GFLOP':>7}"
         f"{'GFLOP/s':>9}{'ceiling':>9}{'share':>7}{'start':>9}{'memory':>10}"
     ]
     lines += [
-        f"{row.backend:<18}{row.threads:>8}{row.presets:>8}{1e3 * row.median:>7.1f} ms{1e3 * row.p90:>7.1f} ms"
+        f"{row.backend:<18}{row.threads:>8}{row.presets:>8}{row.frames:>7}"
+        f"{1e3 * row.median:>7.1f} ms{1e3 * row.p90:>7.1f} ms"
         f"{row.window_factor:>8.3f}×{row.hop_factor:>6.1f}×{1e-9 * row.operations:>7.2f}"
         f"{1e-9 * row.operations / row.median:>9.1f}{1e-9 * row.ceiling:>9.1f}{100 * row.share:>5.0f} %"
         f"{row.start:>7.2f} s{row.memory / 2**20:>6.0f} MiB"
@@ -146,12 +156,12 @@ def mask_table(rows: Sequence[Row]) -> str:
 
 def _savings(rows: Sequence[Row]) -> list[str]:
     """What several presets at once cost, of what they would cost one by one."""
-    alone = {(row.backend, row.threads): row.median for row in rows if row.presets == 1}
+    alone = {(row.backend, row.threads, row.frames): row.median for row in rows if row.presets == 1}
     return [
         f"{row.presets} presets at once on {row.backend}, {row.threads} thread{'s' if row.threads > 1 else ''}:"
-        f" {100 * row.median / (row.presets * alone[row.backend, row.threads]):.0f} % of one by one"
+        f" {100 * row.median / (row.presets * alone[row.backend, row.threads, row.frames]):.0f} % of one by one"
         for row in rows
-        if row.presets > 1 and (row.backend, row.threads) in alone
+        if row.presets > 1 and (row.backend, row.threads, row.frames) in alone
     ]
 
 
@@ -161,7 +171,7 @@ def _accelerators() -> list[str]:
     return [device for device in devices() if device != "cpu"]
 
 
-def _operations(model_path: Path, presets: int) -> float:
+def _operations(model_path: Path, presets: int, frames: int) -> float:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -169,7 +179,7 @@ def _operations(model_path: Path, presets: int) -> float:
 
     model = load_model(model_path)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.separator(torch.ones(1, model.channels, BINS, FRAMES), torch.zeros(presets, LATENT_SIZE))
+        model.separator(torch.ones(1, model.channels, BINS, frames), torch.zeros(presets, LATENT_SIZE))
     return float(counter.get_total_flops())
 
 
@@ -177,19 +187,19 @@ _step: Callable[[], object] = float
 """What `_time_step` times in this measuring process."""
 
 
-def _open(model_path: Path, device: str, backend: str, exact: bool, threads: int, presets: int) -> Row:
+def _open(model_path: Path, device: str, backend: str, exact: bool, threads: int, presets: int, frames: int) -> Row:
     global _step
     from qsep_live.nets.inference import open_backend
 
     start = time.perf_counter()
     network = open_backend(model_path, device, backend, threads, latents=presets, exact=exact)
-    network.warm_up()
+    network.warm_up(frames)
     started = time.perf_counter() - start
     random = np.random.default_rng(0)
-    magnitude = np.abs(random.standard_normal((network.channels, BINS, FRAMES))).astype(np.float32)
+    magnitude = np.abs(random.standard_normal((network.channels, BINS, frames))).astype(np.float32)
     z = random.standard_normal((presets, LATENT_SIZE) if presets > 1 else LATENT_SIZE).astype(np.float32)
     _step = partial(network, magnitude, z)
-    return Row(network.name, threads, 0.0, 0.0, started, 0, presets)
+    return Row(network.name, threads, 0.0, 0.0, started, 0, presets, frames=frames)
 
 
 def _open_product(device: str, half: bool, threads: int) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qsep_live.audio.resample import resample
-from qsep_live.dsp.grid import BINS, HOP, MODEL_RATE, N_FFT, SEGMENT
+from qsep_live.dsp.grid import BINS, HOP, MODEL_RATE, N_FFT, segment_of
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.engine.foresight import (
     BEFORE,
     EDGES,
@@ -93,11 +94,12 @@ class Pieces:
 def sums_of(network: Network, sound: Array, start: int, latent: Array) -> Sums | None:
     """What the frames after sample ``start`` of ``sound`` (n, channels; 22,050 Hz) teach; None if there is no sound."""
     frames = LENGTH + _REACH + LATER
-    begin = max(0, start - SEGMENT)
+    begin = max(0, start - segment_of(LIVE_FRAMES))
     piece = sound[begin : start + N_FFT + frames * HOP]
     if len(piece) < start - begin + frames * HOP or np.sqrt(np.mean(np.square(piece[start - begin :]))) < _QUIET:
         return None
-    path, heard = MaskPath(MODEL_RATE, network.separate), Heard(MODEL_RATE, N_FFT)
+    path = MaskPath(MODEL_RATE, network.separate, frames=LIVE_FRAMES)
+    heard = Heard(MODEL_RATE, N_FFT)
     place = start - begin
     path.push(mid_side_of(piece[:place]))
     heard.push(piece[:place])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qsep_live.dsp.grid import FRAMES
 from qsep_live.dsp.stream_stft import StreamGrid
 from qsep_live.engine.delay import REFERENCE_RATE, DelayPlan
 from qsep_live.engine.gain_field import GainField
@@ -32,12 +33,18 @@ Audio = NDArray[np.float32]
 
 
 def looked_ahead(
-    mixture: Audio, rate: int, separate: Separate, latent: Latent, aheads: Sequence[float], period: float = PERIOD
+    mixture: Audio,
+    rate: int,
+    separate: Separate,
+    latent: Latent,
+    aheads: Sequence[float],
+    period: float = PERIOD,
+    window: int = FRAMES,
 ) -> dict[float, Audio]:
     """Separate ``mixture`` (n, channels) with gains that have heard so much past the middle of each frame.
 
     A window serves the frames of one ``period``: the look-ahead is the one asked for on average, and up to half a
-    period less a frame more or less. All look-aheads share the windows.
+    period less a frame more or less. All look-aheads share the windows, of ``window`` frames.
 
     Returns
     -------
@@ -47,7 +54,7 @@ def looked_ahead(
     hop = round(512 * rate / REFERENCE_RATE)
     frames = max(1, round(period * rate / hop))
     step = frames * hop
-    field, mask = GainField(), MaskPath(rate, separate)
+    field, mask = GainField(), MaskPath(rate, separate, frames=window)
     # A synthesis window of two hops: the k-th frame after a window ends, k from 0, has its middle k hops after what
     # a wait of nothing makes the newest sample. The wait puts the middle of those frames where it is wanted.
     grid = StreamGrid(4 * hop, 2 * hop, hop)
@@ -81,12 +88,13 @@ class _LookAhead:
     aheads: tuple[float, ...]
     period: float
     metric: Metric
+    window: int
 
     def __call__(self, network: Network, track: Track) -> list[Score]:
         estimates: dict[str, dict[str, Audio]] = {MIXTURE: dict.fromkeys(track.stems, track.mixture)}
         for stem in track.stems:
             latent, separate = self.means[stem], network.separate
-            sounds = looked_ahead(track.mixture, track.rate, separate, latent, self.aheads, self.period)
+            sounds = looked_ahead(track.mixture, track.rate, separate, latent, self.aheads, self.period, self.window)
             for ahead, sound in sounds.items():
                 estimates.setdefault(_name(ahead), {})[stem] = sound
             offline = rendered(track.mixture, track.rate, separate, latent, [None])[None]
@@ -107,9 +115,10 @@ def lookahead_report(
     jobs: int = 1,
     tell: Tell = quiet,
     aheads: tuple[float, ...] = LOOK_AHEADS,
+    window: int = FRAMES,
 ) -> Report:
     """Median SDR per class with mean latents at every look-ahead, and offline."""
-    work = _LookAhead(means, aheads, period, metric)
+    work = _LookAhead(means, aheads, period, metric, window)
     scores = [score for found in over_tracks(work, spec, tracks, jobs, tell) for score in found]
     rows = medians(scores)
     table = Table("SDR against look-ahead", ("look-ahead", *STEMS, "average"))
@@ -117,7 +126,8 @@ def lookahead_report(
         numbers = [values[stem] for stem in STEMS]
         table.rows.append((row, *numbers, float(np.mean(numbers))))
     table.notes = [
-        f"{tracks.label}; median SDR ({metric}) in dB, mean latents, a window every {1e3 * period:.0f} ms. Look-ahead: "
+        f"{tracks.label}; median SDR ({metric}) in dB, mean latents, a window of {window} frames every "
+        f"{1e3 * period:.0f} ms. Look-ahead: "
         "how much sound after the middle of a frame the network has heard, on average over the frames of a window. "
         "Centred: the file renderer.",
     ]

@@ -93,7 +93,7 @@ class Ours:
     presets: int = 1
 
     def __call__(self, model: Path, threads: int) -> Step:
-        from qsep_live.engine.delay import plan_delay
+        from qsep_live.engine.delay import LIVE_FRAMES, plan_delay
         from qsep_live.engine.foresight import load_foresight
         from qsep_live.engine.gain_field import GainField
         from qsep_live.engine.mask_path import MaskPath, mid_side_of
@@ -106,7 +106,7 @@ class Ours:
         shape = (self.presets, LATENT_SIZE) if self.presets > 1 else (LATENT_SIZE,)
         z = random.standard_normal(shape).astype(np.float32)
         field = GainField(load_foresight(model, network.fingerprint))
-        path = MaskPath(RATE, network)
+        path = MaskPath(RATE, network, frames=LIVE_FRAMES)
         signal = SignalPath(plan_delay(DELAY / RATE, RATE), 2, field, presets=self.presets)
 
         def step() -> object:
@@ -166,7 +166,7 @@ def hs_tasnet(_model: Path, threads: int) -> Step:
 
 
 PEERS = (
-    Peer("qsep-live", "", Ours(False, "auto"), DELAY, "as live; the 3 s window again at every hop", 1,
+    Peer("qsep-live", "", Ours(False, "auto"), DELAY, "as live; the 1.5 s window again at every hop", 1,
          "qsep-live evaluate"),
     Peer("qsep-live, four", "", Ours(False, "auto", 4), DELAY, "four presets at once, as live", 4,
          "qsep-live evaluate"),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.engine.audio_core import AudioCore
-from qsep_live.engine.delay import DelayPlan, plan_delay
+from qsep_live.engine.delay import DelayPlan, plan_delay, window_frames
 from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField, GainFrames
 from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
@@ -48,6 +48,8 @@ class Live:
         takes where one follows the other.
     foresight
         The model's, if it has one.
+    window
+        Frames in the network's window; None as each delay asks for.
     """
 
     period: float = 0.06
@@ -55,6 +57,7 @@ class Live:
     ahead: int = 0
     late: float | None = None
     foresight: Foresight | None = None
+    window: int | None = None
 
     @property
     def age(self) -> float:
@@ -130,7 +133,9 @@ def _in_step(
 ) -> dict[float | None, Audio]:
     """The file renderer at each delay: a mask every period, there at once."""
     channels, newest = mixture.shape[1], _Newest(separate)
-    settings = RenderSettings(latent, period=live.period, ahead=live.ahead, foresight=live.foresight)
+    settings = RenderSettings(
+        latent, period=live.period, ahead=live.ahead, foresight=live.foresight, window=live.window
+    )
     renderers = [Renderer(rate, channels, newest, replace(settings, delay=delay)) for delay in delays]
     padded = _padded(mixture, max(renderer.latency for renderer in renderers))
     # Within a block every renderer passes the same one window at most.
@@ -177,7 +182,9 @@ def streamed(
         key: _LiveEngine(plan, mixture.shape[1], live.age, given.get(key) or GainField(live.foresight))
         for key, plan in plans.items()
     }
-    mask, step = MaskPath(rate, separate, ahead=live.ahead), max(1, round(live.period * rate))
+    windows = {key: live.window or window_frames(plan.seconds) for key, plan in plans.items()}
+    masks = {frames: MaskPath(rate, separate, ahead=live.ahead, frames=frames) for frames in set(windows.values())}
+    step = max(1, round(live.period * rate))
     # The gains are in use until one period after they have come.
     age = round(live.age * rate) + live.blocksize
     longest = max(plan.samples for plan in plans.values())
@@ -192,13 +199,17 @@ def streamed(
                     engines[key].board.mailbox.publish(gains, _EPOCH)
             for engine in engines.values():
                 engine.process(block, times)
-            mask.push(heard[start : start + live.blocksize])
+            for mask in masks.values():
+                mask.push(heard[start : start + live.blocksize])
             position += len(block)
             if position // step > (position - len(block)) // step:
-                aheads = {key: mask.ahead_for(position + age - plan.lag) for key, plan in plans.items()}
-                made = {ahead: mask.step(latent, ahead) for ahead in set(aheads.values())}
+                wanted = {
+                    key: (frames, masks[frames].ahead_for(position + age - plans[key].lag))
+                    for key, frames in windows.items()
+                }
+                made = {each: masks[each[0]].step(latent, each[1]) for each in set(wanted.values())}
                 ready = position + round((live.age - live.period) * rate)
-                coming.append((ready, {key: made[ahead] for key, ahead in aheads.items()}))
+                coming.append((ready, {key: made[each] for key, each in wanted.items()}))
         return {
             key: np.concatenate(engine.heard)[plans[key].samples :][: len(mixture)] for key, engine in engines.items()
         }

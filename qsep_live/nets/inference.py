@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qsep_live.dsp.grid import FRAMES
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ BACKENDS = ("auto", "openvino", "torch")
 
 
 class Backend(Protocol):
-    """A separator that is ready to run. The same input gives the same mask, bit for bit."""
+    """A separator that is ready to run. The same input gives the same mask, bit for bit.
+
+    Windows may have any number of frames that the model takes (`inference_weights.require_frames`). The first of each
+    length takes longer: warm up with it.
+    """
 
     name: str
     """Backend and device, for people: ``"openvino cpu"``."""
@@ -39,18 +44,18 @@ class Backend(Protocol):
     """What it hears. 1: the middle (L+R)/2. 2: the middle and the side (L−R)/2."""
 
     def __call__(self, magnitude: NDArray[np.float32], z: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mask (BINS, FRAMES) in [0, 1], a new array; of several latents, as it was opened for, one mask each.
+        """Mask (BINS, frames) in [0, 1], a new array; of several latents, as it was opened for, one mask each.
 
         Parameters
         ----------
         magnitude
-            (channels, BINS, FRAMES) float32.
+            (channels, BINS, frames) float32.
         z
-            (latent,) float32; (latents, latent) gives (latents, BINS, FRAMES).
+            (latent,) float32; (latents, latent) gives (latents, BINS, frames).
         """
 
-    def warm_up(self) -> None:
-        """Run once, so that the first real step takes no longer than the others."""
+    def warm_up(self, frames: int = FRAMES) -> None:
+        """Run once on a window of ``frames``, so that the first real step takes no longer than the others."""
 
 
 def open_backend(
@@ -106,11 +111,13 @@ def open_backend(
         weights = read_weights(model) if isinstance(model, Path) else _weights_of(model)
         return _openvino(weights, threads, latents, exact, str(model) if isinstance(model, Path) else "the model")
     from qsep_live.nets.inference_torch import TorchBackend
-    from qsep_live.nets.model import load_model
+    from qsep_live.nets.inference_weights import frame_step
+    from qsep_live.nets.model import configuration, load_model
 
     loaded = load_model(model) if isinstance(model, Path) else model
     z_shape = latents, loaded.separator.config.latent
-    return TorchBackend(loaded.separator, loaded.channels, z_shape, loaded.fingerprint, device, threads, graph)
+    step = frame_step(configuration(loaded)["separator"])
+    return TorchBackend(loaded.separator, step, loaded.channels, z_shape, loaded.fingerprint, device, threads, graph)
 
 
 def devices() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError
-from qsep_live.nets.inference_weights import PATCHES, reason
+from qsep_live.nets.inference_weights import PATCHES, frame_step, reason, require_frames
 from qsep_live.nets.openvino_ops import Array, import_openvino
 from qsep_live.nets.openvino_patch_unet import build_patch_unet
 from qsep_live.nets.openvino_unet import build_unet
@@ -50,38 +50,58 @@ class OpenVinoBackend:
         self.channels: int = config.get("channels", 1)
         latent: int = config["latent"]
         self._z_shape = (latent,) if latents == 1 else (latents, latent)
+        self._weights, self._config, self._latents = weights, config, latents
+        self._requests: dict[int, Any] = {}
         try:
             ov, _ = import_openvino()
-            core = ov.Core()
-            half = not exact and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            self.name = "openvino cpu bf16" if half else "openvino cpu"
-            options = {
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads,
-                # Left to itself it would choose by the machine.
-                "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-                # The audio thread shares the cores.
-                "ENABLE_CPU_PINNING": False,
-            }
-            build = build_patch_unet if config.get("kind") == PATCHES else build_unet
-            graph = build(weights, config, latents)
-            compiled = core.compile_model(graph, "CPU", options)
-            self._request = compiled.create_infer_request()
+            self._core = ov.Core()
+            half = not exact and "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         except (ImportError, RuntimeError) as error:
-            raise QsepError(f"OpenVINO cannot run the network here ({reason(error)}); choose backend torch") from None
+            raise _cannot_run(error) from None
+        self.name = "openvino cpu bf16" if half else "openvino cpu"
+        self._options = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            # Left to itself it would choose by the machine.
+            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            # The audio thread shares the cores.
+            "ENABLE_CPU_PINNING": False,
+        }
 
     def __call__(self, magnitude: Array, z: Array) -> Array:
-        """Mask (BINS, FRAMES) in [0, 1] for magnitudes (channels, BINS, FRAMES) and z (latent,); a new array.
+        """Mask (BINS, frames) in [0, 1] for magnitudes (channels, BINS, frames) and z (latent,); a new array.
 
-        Opened for several latents: masks (latents, BINS, FRAMES) for z (latents, latent).
+        Opened for several latents: masks (latents, BINS, frames) for z (latents, latent).
         """
-        wanted = (self.channels, BINS, FRAMES), self._z_shape
+        frames = magnitude.shape[-1]
+        wanted = (self.channels, BINS, frames), self._z_shape
         if (magnitude.shape, z.shape) != wanted:
             raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
         inputs = [np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(np.atleast_2d(z), np.float32)]
-        masks: Array = self._request.infer(inputs)[0]
-        return masks.reshape(*z.shape[:-1], BINS, FRAMES)
+        request = self._requests.get(frames) or self._compile(frames)
+        masks: Array = request.infer(inputs)[0]
+        return masks.reshape(*z.shape[:-1], BINS, frames)
 
-    def warm_up(self) -> None:
-        """Run once, so that the first real step takes no longer than the others."""
-        self(np.zeros((self.channels, BINS, FRAMES), np.float32), np.zeros(self._z_shape, np.float32))
+    def warm_up(self, frames: int = FRAMES) -> None:
+        """Compile for windows of ``frames`` and run once, so that the first real step takes no longer than the others.
+
+        Raises
+        ------
+        UsageError
+            The network does not take such a window.
+        """
+        self(np.zeros((self.channels, BINS, frames), np.float32), np.zeros(self._z_shape, np.float32))
+
+    def _compile(self, frames: int) -> Any:
+        require_frames(frames, frame_step(self._config))
+        build = build_patch_unet if self._config.get("kind") == PATCHES else build_unet
+        try:
+            graph = build(self._weights, self._config, self._latents, frames)
+            request = self._core.compile_model(graph, "CPU", self._options).create_infer_request()
+        except RuntimeError as error:
+            raise _cannot_run(error) from None
+        return self._requests.setdefault(frames, request)
+
+
+def _cannot_run(error: Exception) -> QsepError:
+    return QsepError(f"OpenVINO cannot run the network here ({reason(error)}); choose backend torch")

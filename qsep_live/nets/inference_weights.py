@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import BINS, FRAMES
-from qsep_live.errors import QsepError
+from qsep_live.errors import QsepError, UsageError
 from qsep_live.nets.header import read_header
 
 PATCHES = "patch-unet"
@@ -104,6 +104,24 @@ def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         They are of neither, or do not fit the model's grid.
     """
     return _patch_unet_shapes(config) if config.get("kind") == PATCHES else _unet_shapes(config)
+
+
+def frame_step(config: Mapping[str, Any]) -> int:
+    """What the frames in a window of a Separator must be a multiple of, from its hyperparameters."""
+    patch: int = config["patch"][1] if config.get("kind") == PATCHES else 1
+    return patch << (len(config["widths"]) - 1)
+
+
+def require_frames(frames: int, step: int) -> None:
+    """Refuse a window that a Separator cannot hear.
+
+    Raises
+    ------
+    UsageError
+        Not a multiple of its `frame_step`, or longer than what it was trained with.
+    """
+    if not 0 < frames <= FRAMES or frames % step:
+        raise UsageError(f"a window of {frames} frames: this model takes a multiple of {step}, up to {FRAMES}")
 
 
 def _unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -30,10 +30,12 @@ LEVEL_FLOOR = 1e-3
 """Added to the level that a window is divided by, as in `patch_unet`."""
 
 
-def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1) -> Any:
+def build_patch_unet(
+    weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1, length: int = FRAMES
+) -> Any:
     """An ``openvino.Model`` of a `PatchUNet`.
 
-    Magnitude (channels, BINS, FRAMES) and z (latents, latent) to masks (latents, BINS, FRAMES), float32.
+    Magnitude (channels, BINS, length) and z (latents, latent) to masks (latents, BINS, length), float32.
 
     Parameters
     ----------
@@ -41,9 +43,11 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
         By name, as `separator_shapes` says.
     config
         Hyperparameters, as a checkpoint's header has them.
+    length
+        Frames in a window.
     """
     ov, op = import_openvino()
-    magnitude = op.parameter([config["channels"], BINS, FRAMES], np.float32, "magnitude")
+    magnitude = op.parameter([config["channels"], BINS, length], np.float32, "magnitude")
     z = op.parameter([latents, config["latent"]], np.float32, "z")
     last = len(config["widths"]) - 1
     more, bands = range(config.get("depth", 1) - 1), config.get("bands", 1)
@@ -83,7 +87,7 @@ def build_patch_unet(weights: Mapping[str, Array], config: Mapping[str, Any], la
 
 
 def _heard(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, Any]) -> Any:
-    """Magnitude (channels, BINS, FRAMES) as the network hears it: compressed, at one level, each bin to its scale."""
+    """Magnitude (channels, BINS, length) as the network hears it: compressed, at one level, each bin to its scale."""
     _, op = import_openvino()
     x = compress(magnitude, FLOOR, config["input_power"])
     middle = op.slice(op.reduce_mean(x, [1, 2], True), [0], [1], [1], [0])
@@ -92,11 +96,12 @@ def _heard(magnitude: Any, weights: Mapping[str, Array], config: Mapping[str, An
 
 
 def _folded(x: Any, bins: int, frames: int) -> Any:
-    """(channels, BINS, FRAMES) to (1, channels·bins·frames, BINS/bins, FRAMES/frames)."""
+    """(channels, BINS, length) to (1, channels·bins·frames, BINS/bins, length/frames)."""
     _, op = import_openvino()
-    x = op.reshape(x, [-1, BINS // bins, bins, FRAMES // frames, frames], False)
+    columns = int(x.get_output_shape(0)[2]) // frames
+    x = op.reshape(x, [-1, BINS // bins, bins, columns, frames], False)
     x = op.transpose(x, [0, 2, 4, 1, 3])
-    return op.reshape(x, [1, -1, BINS // bins, FRAMES // frames], False)
+    return op.reshape(x, [1, -1, BINS // bins, columns], False)
 
 
 def _doubled(x: Any, weights: Mapping[str, Array], name: str) -> Any:
@@ -108,14 +113,15 @@ def _doubled(x: Any, weights: Mapping[str, Array], name: str) -> Any:
 
 
 def _unfolded(x: Any, latents: int, bins: int, frames: int) -> Any:
-    """(latents, bins·frames, F/bins, T/frames) to (latents, BINS, FRAMES)."""
+    """(latents, bins·frames, BINS/bins, length/frames) to (latents, BINS, length)."""
     _, op = import_openvino()
+    columns = int(x.get_output_shape(0)[3])
     if bins == frames:
         x = op.depth_to_space(x, "depth_first", bins)
     else:
-        x = op.reshape(x, [latents, bins, frames, BINS // bins, FRAMES // frames], False)
+        x = op.reshape(x, [latents, bins, frames, BINS // bins, columns], False)
         x = op.transpose(x, [0, 3, 1, 4, 2])
-    return op.reshape(x, [latents, BINS, FRAMES], False)
+    return op.reshape(x, [latents, BINS, columns * frames], False)
 
 
 def _convolved(x: Any, weights: Mapping[str, Array], name: str, bands: int, place: Array | None = None) -> Any:
@@ -195,7 +201,8 @@ def _attention(x: Any, weights: Mapping[str, Array], name: str) -> Any:
         return op.add(y, constant(weights[f"{name}.{layer}.bias"]))
 
     y = op.transpose(op.reshape(x, [1, width, places], False), [0, 2, 1])
-    placed = op.add(y, constant(weights[f"{name}.place"].reshape(width, places).T[None]))
+    place = weights[f"{name}.place"][..., -columns:]
+    placed = op.add(y, constant(place.reshape(width, places).T[None]))
     three = op.reshape(dense(normed(placed, "norm1"), "qkv"), [places, 3, heads, width // heads], False)
     query, key, value = op.split(op.transpose(three, [1, 2, 0, 3]), 0, 3).outputs()
     heard = op.scaled_dot_product_attention(query, key, value)

@@ -23,10 +23,10 @@ FLOOR = 1e-4
 """Added to magnitudes before the power."""
 
 
-def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1) -> Any:
+def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents: int = 1, length: int = FRAMES) -> Any:
     """An ``openvino.Model`` of a `Separator`.
 
-    Magnitude (1, BINS, FRAMES) and z (latents, latent) to masks (latents, BINS, FRAMES), float32. z is in the network's
+    Magnitude (1, BINS, length) and z (latents, latent) to masks (latents, BINS, length), float32. z is in the network's
     input, so nothing but the first convolution of the magnitudes is shared between latents.
     """
     ov, op = import_openvino()
@@ -34,7 +34,7 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents:
     levels = sum(key.startswith("decoder.") and key.endswith(".weight") for key in weights)
     first = weights["first.weight"]
     latent = first.shape[1] - 1
-    magnitude = op.parameter([1, BINS, FRAMES], np.float32, "magnitude")
+    magnitude = op.parameter([1, BINS, length], np.float32, "magnitude")
     z = op.parameter([latents, latent], np.float32, "z")
     z_image = op.reshape(z, [latents, latent, 1, 1], False)
 
@@ -49,11 +49,11 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents:
     def adain(x: Any, level: int) -> Any:
         return op.add(op.multiply(norm(x), linear(f"adain.{level}.scale")), linear(f"adain.{level}.shift"))
 
-    x = op.reshape(magnitude, [1, 1, BINS, FRAMES], False)
+    x = op.reshape(magnitude, [1, 1, BINS, length], False)
     if input_power != 1.0:
         x = compress(x, FLOOR, input_power)
     x = conv(x, first[:, :1], (2, 1), (1, 2), (1, 1))
-    planes = op.broadcast(z_image, [latents, latent, 6, FRAMES])
+    planes = op.broadcast(z_image, [latents, latent, 6, length])
     rows = conv(planes, first[:, 1:], (2, 1), (1, 2), (1, 1))
     top, middle, bottom = op.split(rows, 2, 3).outputs()
     inside = op.slice(middle, [2], [3], [1], [3])
@@ -75,12 +75,12 @@ def build_unet(weights: Mapping[str, Array], config: Mapping[str, Any], latents:
             x = leaky(adain(_deconv(op, x, constant(kernel), [2, 2]), level))
         elif f"adain.{level}.scale.weight" in weights:
             # The norm is over one frame more than the mask has, as in training.
-            x = op.slice(adain(_deconv(op, x, constant(kernel), [2, 1]), level), [0], [FRAMES], [1], [3])
+            x = op.slice(adain(_deconv(op, x, constant(kernel), [2, 1]), level), [0], [length], [1], [3])
         else:
             x = conv(x, tiled_kernel(kernel), (2, 4), (1, 2), (1, 1))
             x = op.add(x, constant(weights[f"decoder.{level}.bias"].reshape(1, 1, 1, 1)))
             x = op.depth_to_space(x, "depth_first", 4)
-    return ov.Model([op.reshape(op.sigmoid(x), [latents, BINS, FRAMES], False)], [magnitude, z])
+    return ov.Model([op.reshape(op.sigmoid(x), [latents, BINS, length], False)], [magnitude, z])
 
 
 def tiled_kernel(kernel: Array) -> Array:

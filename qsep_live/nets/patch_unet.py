@@ -88,8 +88,8 @@ class PatchUNetConfig:
 
 
 class PatchUNet(nn.Module):
-    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of 32;
-    with attention, T = 256.
+    """Magnitude (B, channels, F, T) and z (B, latent) → mask (B, 1, F, T) in [0, 1]. F = 512, T a multiple of
+    `inference_weights.frame_step`; with attention up to 256, fewer frames having the places of the newest.
 
     z may be (B·K, latent), K latents for each window in turn: the encoder, which does not know z, runs once for all of
     them. The masks are (B·K, 1, F, T) then.
@@ -280,7 +280,7 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, width, rows, columns = x.shape
         y: Tensor = x.flatten(2).transpose(1, 2)
-        placed = y + self.place.flatten(1).T
+        placed = y + self.place[..., -columns:].flatten(1).T
         three = self.qkv(self.norm1(placed)).reshape(batch, rows * columns, 3, self.heads, width // self.heads)
         query, key, value = three.permute(2, 0, 3, 1, 4)
         heard = functional.scaled_dot_product_attention(query, key, value)

@@ -161,6 +161,17 @@ def test_frames_ahead_are_those_that_the_model_was_trained_for(qsep: Qsep, wav: 
     assert qsep(*arguments, "--ahead", "0", "--delay", "50ms").code == 0
 
 
+def test_a_window_is_of_a_delay_and_as_long_as_it_needs(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
+    wav("in.wav")
+    arguments = ("--input", "in.wav", "--output", "out.wav", "--model", tiny_model[0], "--preset", "one")
+    qsep(*arguments, "--window", "64").fails(
+        2, "--window 64: files have centred windows; give --delay too, up to 372ms"
+    )
+    qsep(*arguments, "--window", "64", "--delay", "0.5s").fails(2, "--window 64 is for delays of up to 372 ms, not 500")
+    qsep(*arguments, "--window", "99", "--delay", "50ms").fails(2, "99 frames", "takes a multiple of")
+    assert qsep(*arguments, "--window", "64", "--delay", "50ms").code == 0
+
+
 def test_overwrite_replaces(qsep: Qsep, wav: Write, tiny_model: Model, work: Path) -> None:
     (work / "out.wav").write_text("old")
     told = qsep("-i", wav("in.wav"), "-o", "out.wav", "-p", "one", "--model", tiny_model[0], "--overwrite")

@@ -6,15 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qsep_live.dsp.grid import HOP, MODEL_RATE, N_FFT, SEGMENT
+from qsep_live.dsp.grid import FRAME_SECONDS, FRAMES, HOP, MODEL_RATE, N_FFT, SEGMENT
 from qsep_live.dsp.stream_filter import FilterGrid
 from qsep_live.engine.delay import (
+    LIVE_FRAMES,
     LONGEST,
     OFFLINE_STEP,
     SHORTEST,
     centred_plan,
     exact_delay,
+    longest_delay,
     plan_delay,
+    window_frames,
 )
 from qsep_live.errors import UsageError
 
@@ -29,6 +32,24 @@ def test_the_delay_is_the_wish_to_the_sample_at_any_rate(rate: int, seconds: flo
     assert plan.wait >= 0
     assert plan.grid.synthesis <= plan.samples
     assert plan.seconds == plan.samples / rate
+
+
+@settings(deadline=None)
+@given(st.sampled_from(RATES), st.floats(SHORTEST, LONGEST), st.floats(0.0, 0.2))
+def test_the_window_reaches_back_to_every_gain_that_a_delay_asks_for(rate: int, seconds: float, age: float) -> None:
+    frames = window_frames(seconds)
+    assert frames in (LIVE_FRAMES, FRAMES)
+    back = plan_delay(seconds, rate).lag / rate + age
+    # A window's oldest gain is of the middle of its first frame.
+    assert back < (frames - 1) * FRAME_SECONDS + 0.5 * N_FFT / MODEL_RATE
+
+
+def test_live_has_the_short_window_and_what_is_centred_the_one_of_training() -> None:
+    most = longest_delay(LIVE_FRAMES)
+    assert [window_frames(delay) for delay in (None, 0.0, 0.1, most, most + 1e-3, LONGEST)] == [
+        FRAMES, LIVE_FRAMES, LIVE_FRAMES, LIVE_FRAMES, FRAMES, FRAMES,
+    ]  # fmt: skip
+    assert longest_delay(FRAMES) == LONGEST
 
 
 @settings(deadline=None)

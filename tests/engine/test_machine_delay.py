@@ -55,7 +55,8 @@ def test_it_is_measured_once_and_said(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_another_model_device_or_thread_is_another_measurement(machine: Machine, tmp_path: Path) -> None:
-    asked = [({}, "m"), ({}, "n"), ({"device": "cuda"}, "m"), ({"threads": 2}, "m"), ({"presets": 2}, "m")]
+    changed = {"device": "cuda", "threads": 2, "presets": 2, "window": 64}
+    asked = [({}, "m"), ({}, "n"), *(({name: value}, "m") for name, value in changed.items())]
     for _ in range(2):
         for more, model in asked:
             machine_delay(settings(tmp_path, **more), model, lambda _text: None)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT
+from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT, segment_of
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.engine.mask_path import MaskPath
 from qsep_live.engine.mask_process import FRESH, MaskLoop
 from qsep_live.engine.shared import RING_FRAMES, Board
@@ -63,7 +64,7 @@ def test_gains_are_those_of_the_mask_path(board: Board) -> None:
     board.control.refresh()
     network = Network()
     loop = MaskLoop(board, network)
-    expected = MaskPath(RATE, Network())
+    expected = MaskPath(RATE, Network(), frames=LIVE_FRAMES)
     for piece in np.array_split(sound, 4):
         write(board, piece)
         assert loop.step()
@@ -112,7 +113,7 @@ def test_a_new_stream_starts_from_silence_at_its_own_position_and_rate(board: Bo
     assert board.mailbox.collect(2) is not None
     shown = network.asked[-1][0]
     heard = 10_000 // 256
-    assert not shown[..., : FRAMES - heard - 5].any(), "the old stream must not be heard in the new one"
+    assert not shown[..., : LIVE_FRAMES - heard - 5].any(), "the old stream must not be heard in the new one"
     assert shown[..., -heard:].any(axis=1).all()
     board.mask.refresh()
     assert (board.mask["end"], board.mask["epoch"], board.mask["dropped"]) == (150_000, 2, 0)
@@ -149,7 +150,7 @@ def test_stale_work_is_dropped_and_counted_not_queued(board: Board) -> None:
     board.mask.refresh()
     assert board.mask["end"] == 1000 + len(sound)
     assert len(sound) - 1.1 * WINDOW < board.mask["dropped"] <= len(sound) - WINDOW
-    fresh = MaskPath(RATE, Network())
+    fresh = MaskPath(RATE, Network(), frames=LIVE_FRAMES)
     fresh.push(sound[-WINDOW:])
     got = board.mailbox.collect(1)
     assert got is not None
@@ -174,12 +175,12 @@ def test_a_mask_process_that_starts_late_joins_without_calling_the_past_dropped(
     assert MaskLoop(board, network).step()
     board.mask.refresh()
     assert board.mask["dropped"] == 0
-    fresh = MaskPath(RATE, Network())
+    fresh = MaskPath(RATE, Network(), frames=LIVE_FRAMES)
     fresh.push(sound[-WINDOW:])
     got = board.mailbox.collect(1)
     assert got is not None
     np.testing.assert_allclose(got.gains, fresh.step(np.zeros(32, np.float32)).gains, atol=1e-5)
-    assert got.first == pytest.approx(len(sound) - WINDOW + 1024)
+    assert got.first == pytest.approx(len(sound) - 2 * segment_of(LIVE_FRAMES) + 1024)
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
@@ -190,7 +191,7 @@ def test_in_lockstep_every_multiple_of_the_step_gets_its_mask(board: Board, rate
     loop = MaskLoop(board, Network())
     ends = []
     sound = noise(5 * step + 100)
-    expected = MaskPath(rate, Network(), 777)
+    expected = MaskPath(rate, Network(), 777, frames=LIVE_FRAMES)
     for number in range(5):
         piece = sound[number * step : (number + 1) * step]
         for part in np.array_split(piece, 3):
@@ -235,7 +236,7 @@ def test_masks_are_as_far_ahead_as_the_sound_will_be_when_they_end(board: Board)
     for _ in range(5):
         assert loop.step()
         columns = network.asked[-1][0].any(axis=(0, 1))
-        hidden.append(FRAMES - 1 - int(np.flatnonzero(columns)[-1]))
+        hidden.append(LIVE_FRAMES - 1 - int(np.flatnonzero(columns)[-1]))
     assert hidden[0] == 0, "before a mask has come nobody knows how long they take"
     # A frame is whole 1024 samples after its middle; the signal path asks for a time so much before its newest sample.
     wanted = 2 * took - (delay - window / 2) + 1024
@@ -243,7 +244,7 @@ def test_masks_are_as_far_ahead_as_the_sound_will_be_when_they_end(board: Board)
     assert loop.step()
     frames = board.mailbox.collect(1)
     assert frames is not None
-    last = frames.first + (FRAMES - 1) * frames.spacing
+    last = frames.first + (LIVE_FRAMES - 1) * frames.spacing
     assert last >= frames.end + 2 * took - (delay - window / 2)
 
 

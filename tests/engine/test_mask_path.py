@@ -200,6 +200,21 @@ def test_frames_ahead_are_zeros_behind_the_newest_sound(rate: int, ahead: int) -
     assert frames.first == pytest.approx(whole.first + ahead * whole.spacing)
 
 
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
+def test_a_shorter_window_is_the_newest_part_of_the_longer_one(rate: int) -> None:
+    sound, ears, near = mid_side_of(np.stack([chord(rate, 4.0, seed) for seed in (0, 1)], axis=1)), Ears(2), Ears(2)
+    path, short = MaskPath(rate, ears), MaskPath(rate, near, frames=64)
+    for piece in np.array_split(sound, 7):
+        path.push(piece)
+        short.push(piece)
+        whole, newest = path.step(Z), short.step(Z)
+        assert near.magnitude.shape == (2, BINS, 64)
+        np.testing.assert_array_equal(near.magnitude, ears.magnitude[..., -64:])
+        assert newest.end == whole.end
+        assert newest.first == pytest.approx(whole.first + (FRAMES - 64) * whole.spacing)
+        np.testing.assert_array_equal(newest.gains, whole.gains[-64:])
+
+
 @given(
     st.sampled_from([8000, 22_050, 44_100, 48_000, 96_000]),
     st.integers(0, 30_000),

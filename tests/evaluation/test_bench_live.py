@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qsep_live.engine.delay import plan_delay
+from qsep_live.engine.delay import LIVE_FRAMES, plan_delay
 from qsep_live.engine.frontier import Frontier, lead_of
 from qsep_live.engine.machine_delay import MachineDelay
 from qsep_live.engine.pace import MaskPace
@@ -17,7 +17,7 @@ STATUS = Status(State.RUNNING, rate=44_100, blocksize=512, frames=2000, held=20,
 
 
 def chosen(frontier: Frontier | None) -> MachineDelay:
-    return MachineDelay(0.06, MaskPace(backend="OpenVINO", step=0.011, period=0.012, age=0.025), frontier)
+    return MachineDelay(0.06, MaskPace(backend="OpenVINO", step=0.011, period=0.012, age=0.025), frontier, LIVE_FRAMES)
 
 
 def test_a_row_for_each_block_size_with_the_frontiers_sdr_at_the_dial() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qsep_live.dsp.grid import MODEL_RATE, SEGMENT
+from qsep_live.dsp.grid import FRAMES, MODEL_RATE, SEGMENT
 from qsep_live.errors import QsepError
 from qsep_live.evaluation.bench_mask import Row, mask_bench, mask_table
 from qsep_live.nets.model import Model, save_model
@@ -35,7 +35,7 @@ def test_each_backend_has_a_row(tmp_path: Path) -> None:
 
 
 def test_factors_are_of_a_window_and_of_a_hop() -> None:
-    row = Row("torch cpu", 1, SEGMENT / MODEL_RATE, 4.0, 1.0, 1 << 20)
+    row = Row("torch cpu", 1, SEGMENT / MODEL_RATE, 4.0, 1.0, 1 << 20, frames=FRAMES)
     assert row.window_factor == pytest.approx(1.0)
     assert row.hop_factor == pytest.approx(259.0)
 
@@ -45,9 +45,9 @@ def test_the_table_has_a_line_a_row() -> None:
     two = Row("openvino cpu", 1, 0.072, 0.08, 0.8, 160 << 20, 2, 2e9, 60e9)
     rows = [one, Row("torch cpu", 2, 0.1, 0.2, 2.5, 300 << 20), two]
     head, *lines = mask_table(rows).splitlines()
-    assert head.split()[:6] == ["backend", "threads", "presets", "median", "p90", "window"]
+    assert head.split()[:7] == ["backend", "threads", "presets", "frames", "median", "p90", "window"]
     assert [len(line) for line in lines[:2]] == [len(head)] * 2
-    wanted = "openvino cpu 1 1 45.0 ms 56.1 ms 0.015× 3.9× 1.35 30.0 60.0 50 % 0.80 s 160 MiB"
+    wanted = "openvino cpu 1 1 128 45.0 ms 56.1 ms 0.030× 3.9× 1.35 30.0 60.0 50 % 0.80 s 160 MiB"
     assert " ".join(lines[0].split()) == wanted
     assert lines[3:] == ["2 presets at once on openvino cpu, 1 thread: 80 % of one by one"]
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from qsep_live.dsp.grid import FRAMES
+from qsep_live.engine.delay import LIVE_FRAMES
 from qsep_live.engine.render import RenderSettings, render
 from qsep_live.evaluation.network import Network
 from qsep_live.evaluation.rendering import Live, rendered, stem_shares
@@ -65,6 +67,26 @@ def test_live_masks_come_a_period_later_than_the_renderers(songs: Any, means: An
         assert np.abs(found[RATE:]).max() < 1e-4
     # Until the first mask the dry sound is heard; live it fades within 0.1 s after that, as in the renderer.
     assert firsts[1] - firsts[0] == pytest.approx(period, abs=0.02)
+
+
+@pytest.mark.parametrize("blocksize", [0, 256])
+def test_each_delay_has_windows_as_long_as_it_asks_for(songs: Any, means: Any, blocksize: int) -> None:
+    class Asked(Constant):
+        frames: ClassVar[list[int]] = []
+
+        def __call__(self, magnitude: np.ndarray, z: np.ndarray) -> np.ndarray:
+            self.frames.append(magnitude.shape[-1])
+            return super().__call__(magnitude, z)
+
+    for delays, window, wanted in (
+        ([0.0, 0.1], None, {LIVE_FRAMES}),
+        ([0.1, 1.0], None, {LIVE_FRAMES, FRAMES}),
+        ([0.1], 64, {64}),
+        ([None], 64, {FRAMES}),
+    ):
+        Asked.frames.clear()
+        rendered(songs[0].mixture, RATE, Asked(1.0), means["bass"], delays, Live(0.5, blocksize, window=window))
+        assert set(Asked.frames) == wanted
 
 
 class Foreseeing:
