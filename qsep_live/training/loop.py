@@ -117,6 +117,7 @@ class Trainer:
         ranks: Ranks = ALONE,
         anchors: Tensor | None = None,
     ) -> None:
+        config.losses.require_model(model)
         self.model, self.config, self.folder = model, config, folder
         self.averaged = copy.deepcopy(model).eval()
         self.progress = Progress()

@@ -8,8 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from qsep_live.dsp.grid import FRAMES
 from qsep_live.errors import UsageError
-from qsep_live.nets.model import Model
+from qsep_live.nets.inference_weights import frame_step, require_frames
+from qsep_live.nets.model import Model, configuration
 from qsep_live.nets.separator import latents_apart
 from qsep_live.nets.spectrogram import mid_side
 
@@ -39,6 +41,9 @@ class LossConfig:
         z = μ + spread·σ·ε, ε ~ N(0, 1). Paper: 1.
     edge, edge_weight
         The last ``edge`` frames count ``edge_weight``-fold in ``"sdr"``: what is streamed is the window's right edge.
+    windows
+        Frames that the Separator hears of each mixture, its newest, from step to step in turns: live it hears fewer
+        than the 256 of a segment.
     """
 
     kind: str = "magnitude"
@@ -50,10 +55,27 @@ class LossConfig:
     spread: float = 1.0
     edge: int = 0
     edge_weight: float = 1.0
+    windows: tuple[int, ...] = (FRAMES,)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(f"losses.kind is {self.kind!r}; there are {', '.join(KINDS)}")
+        if not self.windows:
+            raise UsageError("losses.windows is empty; give frames, as in 128,256")
+
+    def require_model(self, model: Model) -> None:
+        """Refuse windows that ``model`` cannot be trained with.
+
+        Raises
+        ------
+        UsageError
+            The Separator does not take one of `windows`, or latent regression would encode less than a segment.
+        """
+        step = frame_step(configuration(model)["separator"])
+        for frames in self.windows:
+            require_frames(frames, step)
+        if self.latent and self.windows != (FRAMES,):
+            raise UsageError(f"losses.windows: latent regression encodes whole segments of {FRAMES} frames")
 
 
 @dataclass(frozen=True)
@@ -100,7 +122,8 @@ def objective(
         (classes, latent): the mean latents that ``sounds.stems`` are asked for with. They and the query's z are
         put to one mixture, 1 + A questions each.
     """
-    mixture = mid_side(sounds.mixture)
+    newest = slice(-config.windows[step % len(config.windows)], None)
+    mixture = mid_side(sounds.mixture)[..., newest]
     heard = hide(mixture[:, : model.channels].abs(), sounds.hidden)
     mu, logvar = model.query_net(_query(sounds.query))
     z = mu + config.spread * noise[0] * torch.exp(0.5 * logvar)
@@ -109,7 +132,7 @@ def objective(
         wanted = torch.cat([sounds.target[:, None], sounds.stems], dim=1).flatten(0, 1)
         z = torch.cat([z[:, None], anchors[sounds.named]], dim=1).flatten(0, 1)
     mask = model.separator(heard, z)
-    target, mixture = mid_side(wanted), latents_apart(mixture, z)
+    target, mixture = mid_side(wanted)[..., newest], latents_apart(mixture, z)
     if config.kind == "magnitude":
         reconstruction = (target.abs() - mask * mixture.abs()).abs().mean()
     else:

@@ -225,6 +225,31 @@ def test_the_spread_of_the_latent(spread: float) -> None:
     torch.testing.assert_close(separator.latents[0], mu + spread * noise()[0] * torch.exp(0.5 * logvar))
 
 
+def test_windows_are_the_newest_frames_in_turns() -> None:
+    model, given = fixed(0.4), sounds()
+    config = replace(SDR, latent=0.0, windows=(64, 256))
+    losses = [objective(model, given, config, step, noise()).reconstruction for step in range(3)]
+    heard = [each.shape[-1] for each in model.separator.heard]  # type: ignore[union-attr]
+    assert heard == [64, 256, 64]
+    assert losses[0] == losses[2]
+    assert losses[1] == objective(model, given, replace(config, windows=(256,)), 0, noise()).reconstruction
+    # What a mask of 0.4 leaves of this noise, whose target and rest are as loud: 0.6² + 0.4².
+    assert losses[0] == pytest.approx(10 * math.log10(0.52), abs=0.1)
+    np.testing.assert_array_equal(model.separator.heard[0], model.separator.heard[1][..., -64:])  # type: ignore[union-attr,index]
+
+
+def test_windows_that_the_model_cannot_have_are_one_line(model: Model) -> None:
+    for windows in ((96, 100), (512,)):
+        with pytest.raises(UsageError, match=r"this model takes a multiple of \d+, up to 256"):
+            LossConfig(latent=0.0, windows=windows).require_model(model)
+    with pytest.raises(UsageError, match="latent regression encodes whole segments"):
+        LossConfig(windows=(128,)).require_model(model)
+    with pytest.raises(UsageError, match=r"losses\.windows is empty"):
+        LossConfig(windows=())
+    LossConfig(latent=0.0, windows=(128, 256)).require_model(model)
+    LossConfig().require_model(model)
+
+
 def test_hidden_frames_are_not_heard_and_asked_for_all_the_same() -> None:
     model, given = fixed(0.4), replace(sounds(), hidden=torch.tensor([0, 7]))
     losses = objective(model, given, SDR, 0, noise())
