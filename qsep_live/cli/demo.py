@@ -47,7 +47,7 @@ def demo(
     song = demo_song()
     sound = offline.sound_of(song)
     offline.check_render(sound, settings)
-    network = offline.TimedNetwork(chosen, device, choices.offline_threads(threads))
+    network = offline.TimedNetwork(chosen, device, choices.offline_threads(threads), settings)
     kept: list[NDArray[np.float32]] = []
     with progress_bar("demo song", sound.frames / sound.rate, hidden=as_json) as progress:
         result = offline.render_sound(sound, target, network, settings, progress, keep=kept)

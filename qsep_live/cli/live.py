@@ -181,7 +181,7 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
         )
         outputs = [part.outlet.outputs for part in parts if part.outlet.outputs is not None]
         offline.check_render(sound, settings, outputs)
-        network = offline.TimedNetwork(model, options.device, choices.offline_threads(options.threads), len(parts))
+        network = offline.TimedNetwork(model, options.device, choices.offline_threads(options.threads), settings)
         seconds = min(sound.frames / sound.rate, options.duration or float("inf"))
         with progress_bar(Path(sound.name).name, seconds, hidden=options.as_json) as progress:
             result = offline.render_sound(sound, path, network, settings, progress, options.duration, outputs=outputs)

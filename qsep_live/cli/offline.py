@@ -29,12 +29,13 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
 
 
 class TimedNetwork:
-    """The network as the renderer calls it, with the time it took."""
+    """The network as the renderer with ``settings`` calls it, warm, with the time it took."""
 
-    def __init__(self, model: ModelChoice, device: str, threads: int, latents: int = 1) -> None:
+    def __init__(self, model: ModelChoice, device: str, threads: int, settings: RenderSettings) -> None:
         from qsep_live.nets.inference import open_backend
 
-        self._backend = open_backend(model.path, device, threads=threads, latents=latents)
+        self._backend = open_backend(model.path, device, threads=threads, latents=settings.presets)
+        self._backend.warm_up(settings.frames)
         self.name: str = self._backend.name
         self.channels = self._backend.channels
         self.calls = 0

@@ -157,10 +157,10 @@ class _Batch:
         if not targets:
             return
         count = len(targets)
+        settings, names = self._settings_for(tuple(targets)), ", ".join(path.name for path in targets.values())
         if count not in self._networks:
             threads = choices.offline_threads(self._given["threads"])
-            self._networks[count] = TimedNetwork(self._model, self._given["device"], threads, count)
-        settings, names = self._settings_for(tuple(targets)), ", ".join(path.name for path in targets.values())
+            self._networks[count] = TimedNetwork(self._model, self._given["device"], threads, settings)
         with progress_bar(
             f"{Path(sound.name).name} → {names}", sound.frames / sound.rate, hidden=self._json
         ) as progress:

@@ -66,6 +66,11 @@ class RenderSettings:
         """How many sound at once."""
         return int(self.latent.size // self.latent.shape[-1])
 
+    @property
+    def frames(self) -> int:
+        """In the network's window."""
+        return self.window or window_frames(self.delay)
+
 
 @dataclass
 class RenderReport:
@@ -100,7 +105,7 @@ class Renderer:
         self.step = max(1, round(period * rate))
         self._field = GainField(settings.foresight)
         ahead = 0 if settings.delay is None else settings.ahead
-        self._mask = MaskPath(rate, separate, ahead=ahead, frames=settings.window or window_frames(settings.delay))
+        self._mask = MaskPath(rate, separate, ahead=ahead, frames=settings.frames)
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
         configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
         self._racks = [_load_rack(config, rate, channels) for config in configs]
