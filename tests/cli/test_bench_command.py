@@ -19,11 +19,14 @@ def test_callback_rows(spawn: Callable[..., Any], tiny_model: tuple[Path, str]) 
 
 
 def test_mask_rows(spawn: Callable[..., Any], tiny_model: tuple[Path, str]) -> None:
-    told = spawn("bench", "mask", "--model", tiny_model[0], "--threads", "1", "--repeats", "2", "--json")
+    arguments = ("--threads", "1", "--repeats", "2", "--window", "64", "--window", "128", "--json")
+    told = spawn("bench", "mask", "--model", tiny_model[0], *arguments)
     assert told.code == 0, told.err
     rows = [json.loads(line) for line in told.out.splitlines()]
     assert {row["type"] for row in rows} == {"mask"}
     assert all(row["median"] > 0 for row in rows)
+    work = {row["frames"]: row["operations"] for row in rows}
+    assert work[128] == pytest.approx(2 * work[64], rel=0.05)
 
 
 def test_startup(spawn: Callable[..., Any]) -> None:
@@ -81,6 +84,7 @@ def test_gains_compares_ways_at_equal_delay(
 def test_delay_has_to_know_where_the_songs_are(qsep: Callable[..., Any]) -> None:
     qsep("bench", "delay").fails(2, "--musdb DIR or --stems DIR")
     qsep("bench", "delay", "--stems", ".", "--period", "50ms", "--mark", "3s").fails(2, "out of range")
+    qsep("bench", "delay", "--stems", ".", "--mark", "0.5s", "--window", "64").fails(2, "up to 372 ms, not 500 ms")
 
 
 def test_a_missing_model_is_one_line(qsep: Callable[..., Any]) -> None:

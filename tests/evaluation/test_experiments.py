@@ -179,6 +179,11 @@ def test_look_ahead_table(small: NetworkSpec, network: Network, one: Any, means:
     assert rows[CENTRED][0] == pytest.approx(centred["one", "vocals"])
     assert rows["0 ms"] != rows["372 ms"]
     written(report, tmp_path)
+    short = lookahead_report(small, one, means, period=0.5, aheads=(0.0, 0.372), window=64)
+    less = {row[0]: row[1:] for row in short.table.rows}
+    assert less[CENTRED] == rows[CENTRED]
+    assert less["0 ms"] != rows["0 ms"]
+    assert "a window of 64 frames every 500 ms" in short.table.notes[0]
 
 
 def sounds(root: Path, names: dict[str, float], files: int = 4) -> Path:
