@@ -132,6 +132,8 @@ def _as_it_is(value: object) -> object:
 
 
 def _start_worker(_number: int) -> None:
-    """Ctrl-C is for the process that can save; it ends its workers itself."""
+    """Ctrl-C, and a SIGTERM that a scheduler sends to every process, are for the one that can save; it ends its
+    workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import soundfile
 
 from qsep_live.nets.model import load_model
@@ -54,15 +55,19 @@ def test_from_stems_to_a_rendered_song(start: Callable[..., Any], spawn: Callabl
     killed.communicate(timeout=60)
     assert not (work / "run" / "model.safetensors").exists()
 
-    stopped = start(*command, OMP_NUM_THREADS="1")
     log = work / "run" / "log.csv"
-    before = state.stat().st_mtime_ns
-    until(lambda: state.stat().st_mtime_ns != before, stopped)
-    stopped.send_signal(signal.SIGINT)
-    out, err = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130, (out, err)
-    assert "saved in run/state.safetensors" in out
-    assert err.splitlines()[-1] == "qsep-live: interrupted"
+    for signalled, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        stopped = start(*command, "--workers", 1, OMP_NUM_THREADS="1")
+        before = state.stat().st_mtime_ns
+        until(lambda before=before: state.stat().st_mtime_ns != before, stopped)  # type: ignore[misc]
+        # As a terminal and a scheduler do: to every process, the workers too.
+        parent = psutil.Process(stopped.pid)
+        for each in (*parent.children(recursive=True), parent):
+            each.send_signal(signalled)
+        out, err = stopped.communicate(timeout=60)
+        assert stopped.returncode == code, (out, err)
+        assert "saved in run/state.safetensors" in out
+        assert err.splitlines()[-1] == "qsep-live: interrupted"
 
     told = spawn(*command, OMP_NUM_THREADS="1")
     assert told.code == 0, told.err
