@@ -216,8 +216,14 @@ def machine_delay(
     window: int | None = None,
 ) -> MachineDelay:
     """The default delay here, with ``window`` frames or as many as it asks for; ``tell`` hears one line where it had to
-    be measured first."""
-    from qsep_live.engine.delay import LIVE_FRAMES, window_frames
+    be measured first.
+
+    Raises
+    ------
+    UsageError
+        ``window`` is too short for it.
+    """
+    from qsep_live.engine.delay import LIVE_FRAMES
     from qsep_live.engine.machine_delay import machine_delay as measured
     from qsep_live.engine.mask_process import MaskSettings
 
@@ -225,7 +231,7 @@ def machine_delay(
         model.path, device, threads=threads, ahead=model.ahead, presets=presets, window=window or LIVE_FRAMES
     )
     found = measured(settings, model.fingerprint, tell, again)
-    wanted = window or window_frames(found.delay)
+    wanted = choose_window(window, found.delay)
     if wanted == found.window:
         return found
     return measured(replace(settings, window=wanted), model.fingerprint, tell, again)

@@ -24,7 +24,7 @@ FADE = 256
 LONG = 0.2
 """Seconds: from here on the signal path has a synthesis window of 46 ms."""
 LIVE_FRAMES = 128
-"""Frames in the network's window where there is a delay: 1.5 s. A mask costs half as much as with the 3 s that the
+"""Frames in the network's window where there is a delay: 1.5 s. A mask costs 0.6 times as much as with the 3 s that the
 network was trained with, and the newest gains are hardly worse (docs/evaluation.md)."""
 OFFLINE_STEP = FRAMES // 2 * HOP / MODEL_RATE
 """Seconds between windows offline: half overlapped."""

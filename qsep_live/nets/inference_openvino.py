@@ -12,7 +12,7 @@ import numpy as np
 
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError
-from qsep_live.nets.inference_weights import PATCHES, frame_step, reason, require_frames
+from qsep_live.nets.inference_weights import PATCHES, frame_step, frames_of, reason, require_frames
 from qsep_live.nets.openvino_ops import Array, import_openvino
 from qsep_live.nets.openvino_patch_unet import build_patch_unet
 from qsep_live.nets.openvino_unet import build_unet
@@ -73,10 +73,7 @@ class OpenVinoBackend:
 
         Opened for several latents: masks (latents, BINS, frames) for z (latents, latent).
         """
-        frames = magnitude.shape[-1]
-        wanted = (self.channels, BINS, frames), self._z_shape
-        if (magnitude.shape, z.shape) != wanted:
-            raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
+        frames = frames_of(magnitude, z, self.channels, self._z_shape)
         inputs = [np.ascontiguousarray(magnitude, np.float32), np.ascontiguousarray(np.atleast_2d(z), np.float32)]
         request = self._requests.get(frames) or self._compile(frames)
         masks: Array = request.infer(inputs)[0]

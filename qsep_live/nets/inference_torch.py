@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qsep_live.dsp.grid import BINS, FRAMES
-from qsep_live.nets.inference_weights import require_frames
+from qsep_live.nets.inference_weights import frames_of, require_frames
 
 Array = NDArray[np.float32]
 GRAPH_WARM_STEPS = 3
@@ -73,10 +73,7 @@ class TorchBackend:
 
         Opened for several latents: masks (latents, BINS, frames) for z (latents, latent).
         """
-        frames = magnitude.shape[-1]
-        wanted = (self.channels, BINS, frames), self._z_shape
-        if (magnitude.shape, z.shape) != wanted:
-            raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
+        frames = frames_of(magnitude, z, self.channels, self._z_shape)
         window = self._windows.get(frames) or self._open(frames)
         with torch.inference_mode():
             window.magnitude[0].copy_(torch.from_numpy(np.ascontiguousarray(magnitude, np.float32)))

@@ -112,6 +112,21 @@ def frame_step(config: Mapping[str, Any]) -> int:
     return patch << (len(config["widths"]) - 1)
 
 
+def frames_of(magnitude: NDArray[np.float32], z: NDArray[np.float32], channels: int, z_shape: tuple[int, ...]) -> int:
+    """Frames in the window that a backend is given.
+
+    Raises
+    ------
+    ValueError
+        The magnitudes are not (channels, BINS, frames), or z is not of ``z_shape``.
+    """
+    frames: int = magnitude.shape[-1]
+    wanted = (channels, BINS, frames), z_shape
+    if (magnitude.shape, z.shape) != wanted:
+        raise ValueError(f"shapes {magnitude.shape} and {z.shape}, must be {wanted[0]} and {wanted[1]}")
+    return frames
+
+
 def require_frames(frames: int, step: int) -> None:
     """Refuse a window that a Separator cannot hear.
 

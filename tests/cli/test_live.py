@@ -6,15 +6,17 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from qsep_live.cli import choices
+from qsep_live.dsp.grid import FRAMES
 from qsep_live.engine import machine_delay
 from qsep_live.engine import session as engine_session
-from qsep_live.engine.delay import exact_delay
+from qsep_live.engine.delay import LIVE_FRAMES, exact_delay
 from qsep_live.engine.mask_process import MaskSettings
 from qsep_live.engine.pace import MaskPace
 from qsep_live.engine.session_config import SessionConfig
@@ -93,6 +95,24 @@ def test_without_a_delay_the_machines_own_is_taken_and_a_first_measurement_told(
     told = live("--json")
     events = [line["text"] for line in map(json.loads, told.out.splitlines()) if line["type"] == "event"]
     assert "measured for the default delay: openvino cpu" in events[0]
+
+
+def test_the_session_has_the_window_that_its_delay_asks_for(live: Qsep, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, wanted in (
+        ((), LIVE_FRAMES),
+        (("--delay", "1s"), FRAMES),
+        (("--window", "64"), 64),
+        (("--window", "64", "--delay", "0.2s"), 64),
+    ):
+        live(*arguments)
+        assert Session.made.config.window == wanted
+    # Masks so slow that the delay they need goes beyond the window, or asks for a longer one.
+    slow = replace(PACE, age=0.9)
+    monkeypatch.setattr(machine_delay, "mask_pace", lambda settings: slow)
+    monkeypatch.setattr(machine_delay, "__version__", "99.0")
+    live("--window", "64").fails(2, "--window 64 is for delays of up to 372 ms, not 9")
+    live()
+    assert Session.made.config.window == FRAMES
 
 
 def test_plain_lines_and_a_summary(live: Qsep) -> None:
