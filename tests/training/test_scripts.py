@@ -14,6 +14,7 @@ from typing import Any
 
 import mido
 import numpy as np
+import openvino
 import pytest
 import soundfile
 import torch
@@ -155,3 +156,67 @@ def test_the_mean_with_a_smaller_network_is_of_what_both_have() -> None:
         average.mean_of([made(2), made(1, bands=2)])
     with pytest.raises(QsepError, match="different shapes"):
         average.mean_of([made(2, widths=(6, 6)), made(1)])
+
+
+def teacher(path: Path) -> Path:
+    """A network with HTDemucs's inputs and outputs that gives each stem a share of the spectrum or of the sound."""
+    ops = openvino.opset13
+    music = script("music_stems")
+    sound = ops.parameter([1, 2, music.LENGTH], np.float32, name="sound")
+    spectrum = ops.parameter([1, 4, music.BINS, music.FRAMES], np.float32, name="spectrum")
+    axis = ops.constant(1, np.int64)
+    shares = np.array([0.5, 0.01, 0.3, 0.0], np.float32).reshape(1, 4, 1, 1, 1)
+    spectra = ops.multiply(ops.unsqueeze(spectrum, axis), ops.constant(shares))
+    added = np.array([0.0, 0.0, 0.0, 0.2], np.float32).reshape(1, 4, 1, 1)
+    sounds = ops.multiply(ops.unsqueeze(sound, axis), ops.constant(added))
+    openvino.save_model(openvino.Model([spectra, sounds], [sound, spectrum]), path, compress_to_fp16=False)
+    return path
+
+
+def test_music_without_stems_gets_them_from_a_teacher(tmp_path: Path) -> None:
+    music = script("music_stems")
+    network = teacher(tmp_path / "teacher.xml")
+    random = np.random.default_rng(0)
+    sound = (0.1 * random.standard_normal((2, music.LENGTH))).astype(np.float32)
+    drums, bass, other, vocals = music.Teacher(network, 1).separate(sound)
+    for stem, share in ((drums, 0.5), (bass, 0.01), (other, 0.3), (vocals, 0.2)):
+        np.testing.assert_allclose(stem[:, 4096:-4096], share * sound[:, 4096:-4096], atol=0.01 * share)
+
+    songs = tmp_path / "songs"
+    (songs / "tracks").mkdir(parents=True)
+    long = (0.1 * random.standard_normal((20 * 44_100, 2))).astype(np.float32)
+    soundfile.write(songs / "song.flac", long, 44_100)
+    for name in ("one", "other"):
+        soundfile.write(songs / "tracks" / f"{name}.flac", long[: 9 * 44_100, 0], 44_100)
+    (songs / "tracks" / "cover.png").write_bytes(b"no")
+    (songs / "not sound.ogg").write_bytes(b"no")
+    soundfile.write(songs / "short.flac", long[:44_100], 44_100)
+    soundfile.write(songs / "silent.flac", 0 * long, 44_100)
+    command = [
+        sys.executable,
+        SCRIPTS / "music_stems.py",
+        *sorted(songs.iterdir()),
+        "--teacher",
+        network,
+        "--pieces",
+        "2",
+    ]
+    first = subprocess.run([*command, "-o", tmp_path / "out"], check=True, timeout=120, capture_output=True, text=True)
+    assert "not sound.ogg is damaged" in first.stdout
+    assert "4 pieces more" in first.stdout
+    bank = folder_bank(tmp_path / "out", strict=True)
+    assert [sorted(song.stems) for song in bank.songs] == [["drums", "other"]] * 4
+    assert {stem.shape for song in bank.songs for stem in song.stems.values()} == {(2, round(7.2 * RATE))}
+    again = subprocess.run([*command, "-o", tmp_path / "out"], check=True, timeout=120, capture_output=True, text=True)
+    assert "0 pieces more" in again.stdout
+
+
+def test_a_teacher_of_another_kind_is_refused(tmp_path: Path) -> None:
+    music = script("music_stems")
+    sound = openvino.opset13.parameter([1, 2, 5], np.float32)
+    path = tmp_path / "other.xml"
+    openvino.save_model(openvino.Model([openvino.opset13.relu(sound)], [sound]), path)
+    with pytest.raises(QsepError, match=r"other\.xml is not HTDemucs"):
+        music.Teacher(path, 1)
+    with pytest.raises(QsepError, match="no such file"):
+        music.Teacher(tmp_path / "none.onnx", 1)
