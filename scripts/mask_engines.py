@@ -39,7 +39,7 @@ from qsep_live.evaluation.tracks import STEMS, FolderTracks, Track, Tracks, each
 from qsep_live.nets.inference import open_backend
 from qsep_live.nets.inference_weights import read_weights
 from qsep_live.nets.model import load_model
-from qsep_live.nets.openvino_ops import import_openvino
+from qsep_live.nets.openvino_ops import openvino_core
 from qsep_live.nets.openvino_patch_unet import build_patch_unet
 
 Array = NDArray[np.float32]
@@ -78,7 +78,6 @@ def engines(path: Path, calibration: Sequence[Window]) -> dict[str, Separate]:
 
 def openvino_int8(path: Path, calibration: Sequence[Window], rest: str) -> Iterator[tuple[str, Run]]:
     """OpenVINO's graph, quantised; what is not in int8 is in the precision ``rest``."""
-    ov, _ = import_openvino()
     nncf = import_module("nncf")
     nncf.set_log_level(logging.ERROR)
     weights = read_weights(path)
@@ -103,7 +102,7 @@ def openvino_int8(path: Path, calibration: Sequence[Window], rest: str) -> Itera
                 # It takes the last axis for the channels, which in the dense layers over frequency are frames.
                 advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
             )
-        yield name, _openvino_run(ov.Core().compile_model(quantised, "CPU", options).create_infer_request())
+        yield name, _openvino_run(openvino_core().compile_model(quantised, "CPU", options).create_infer_request())
 
 
 def _is_film(node: Any) -> bool:

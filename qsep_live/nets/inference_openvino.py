@@ -13,7 +13,7 @@ import numpy as np
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.errors import QsepError
 from qsep_live.nets.inference_weights import PATCHES, frame_step, frames_of, reason, require_frames
-from qsep_live.nets.openvino_ops import Array, import_openvino
+from qsep_live.nets.openvino_ops import Array, openvino_core
 from qsep_live.nets.openvino_patch_unet import build_patch_unet
 from qsep_live.nets.openvino_unet import build_unet
 
@@ -53,8 +53,7 @@ class OpenVinoBackend:
         self._weights, self._config, self._latents = weights, config, latents
         self._requests: dict[int, Any] = {}
         try:
-            ov, _ = import_openvino()
-            self._core = ov.Core()
+            self._core = openvino_core()
             half = not exact and "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         except (ImportError, RuntimeError) as error:
             raise _cannot_run(error) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,17 @@ def import_openvino() -> tuple[Any, Any]:
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_module("openvino"), import_module("openvino.opset13")
+
+
+@cache
+def openvino_core() -> Any:
+    """The process's ``Core``, made once and never let go.
+
+    Each that is made gives its thread another stack for signals, and each that is let go takes back the one it had
+    found: of two that do not go in reverse order the second puts back one that is gone, and the next signal, a Ctrl-C,
+    ends the process with a segmentation fault.
+    """
+    return import_openvino()[0].Core()
 
 
 def constant(array: Any) -> Any:

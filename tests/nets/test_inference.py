@@ -128,6 +128,26 @@ def test_a_checkpoint_and_the_model_in_memory_give_the_same_mask(
     assert loaded(*heard).tobytes() == kept(*heard).tobytes()
 
 
+@needs_openvino
+def test_a_signal_after_two_networks_were_let_go(model: Model, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.safetensors", torch.float32)
+    code = """
+import os, pathlib, signal, sys
+from qsep_live.nets.inference import open_backend
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+networks = [open_backend(pathlib.Path(sys.argv[1]), "cpu", "openvino") for _ in range(2)]
+for network in networks:
+    network.warm_up()
+del network
+while networks:
+    del networks[0]
+os.kill(os.getpid(), signal.SIGINT)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "heard\n"), ended.stderr
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_another_shape_is_refused(random_model: Model, heard: Sound, sound: Sound, backend: str) -> None:
     network = open_backend(random_model, "cpu", backend)

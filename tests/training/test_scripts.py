@@ -14,13 +14,13 @@ from typing import Any
 
 import mido
 import numpy as np
-import openvino
 import pytest
 import soundfile
 import torch
 
 from qsep_live.errors import QsepError
 from qsep_live.nets.model import Model
+from qsep_live.nets.openvino_ops import import_openvino
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
@@ -160,7 +160,7 @@ def test_the_mean_with_a_smaller_network_is_of_what_both_have() -> None:
 
 def teacher(path: Path) -> Path:
     """A network with HTDemucs's inputs and outputs that gives each stem a share of the spectrum or of the sound."""
-    ops = openvino.opset13
+    openvino, ops = import_openvino()
     music = script("music_stems")
     sound = ops.parameter([1, 2, music.LENGTH], np.float32, name="sound")
     spectrum = ops.parameter([1, 4, music.BINS, music.FRAMES], np.float32, name="spectrum")
@@ -213,9 +213,10 @@ def test_music_without_stems_gets_them_from_a_teacher(tmp_path: Path) -> None:
 
 def test_a_teacher_of_another_kind_is_refused(tmp_path: Path) -> None:
     music = script("music_stems")
-    sound = openvino.opset13.parameter([1, 2, 5], np.float32)
+    openvino, ops = import_openvino()
+    sound = ops.parameter([1, 2, 5], np.float32)
     path = tmp_path / "other.xml"
-    openvino.save_model(openvino.Model([openvino.opset13.relu(sound)], [sound]), path)
+    openvino.save_model(openvino.Model([ops.relu(sound)], [sound]), path)
     with pytest.raises(QsepError, match=r"other\.xml is not HTDemucs"):
         music.Teacher(path, 1)
     with pytest.raises(QsepError, match="no such file"):
