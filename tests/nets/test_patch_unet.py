@@ -16,7 +16,7 @@ from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.nets.growth import grow
 from qsep_live.nets.inference_weights import attention_heads, band_sizes
 from qsep_live.nets.model import Model, build_separator, load_model, save_model
-from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
+from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig, _Bands
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 
 SMALL = {channels: PatchUNetConfig((8, 12, 16), channels=channels) for channels in (1, 2)}
@@ -156,6 +156,17 @@ def test_attention_hears_the_whole_window() -> None:
 @pytest.mark.parametrize(("width", "heads"), [(8, 1), (63, 1), (64, 2), (112, 2), (160, 5), (224, 7)])
 def test_heads_are_of_one_size(width: int, heads: int) -> None:
     assert attention_heads(width) == heads
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_bands_and_their_gradient_are_those_of_slices(count: int) -> None:
+    sizes = band_sizes(16, count)
+    image = torch.randn(2, 3, 16, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    padded, start = torch.nn.functional.pad(image, (0, 0, 1, 1)), 0
+    for size, band in zip(sizes, _Bands.apply(image, sizes), strict=True):
+        assert torch.equal(band, padded[:, :, start : start + size + 2])
+        start += size
+    assert torch.autograd.gradcheck(lambda x: _Bands.apply(x, sizes), image.requires_grad_())
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4])
