@@ -151,6 +151,8 @@ def main() -> None:
     names = arguments.classes.split(",")
     if wrong := set(names) - set(STEMS):
         parser.error(f"--classes {', '.join(sorted(wrong))}: it knows {', '.join(STEMS)}")
+    if arguments.pieces < 1:
+        parser.error(f"--pieces {arguments.pieces}: give 1 or more")
     torch.set_num_threads(arguments.threads)
     try:
         teacher = Teacher(arguments.teacher, arguments.threads)

@@ -29,7 +29,8 @@ def folder_bank(
     """Stems below ``root``, as ``SONG/CLASS.wav``, ``CLASS/FILE.wav`` or ``CLASS/FINE/FILE.wav``, mixed as you like.
 
     A folder without folders is a song where a file in it is called as a class that is known and the folder itself is
-    not; the name of any other folder is a class.
+    not; the name of any other folder is a class. What begins with a
+    dot is left out, as what a program has not finished.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def folder_bank(
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder; give one with {LAYOUTS}")
     loading = Loading(strict, progress)
-    folders = {path: found for path in sorted(root.iterdir()) if path.is_dir() and (found := _sounds(path))}
+    seen = (path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    folders = {path: found for path in seen if (found := _sounds(path))}
     if not folders:
         raise UsageError(f"{root}: no stems in it; a folder of stems has {LAYOUTS}")
     known = {name.lower() for name in (*KNOWN, *classes)}

@@ -204,6 +204,9 @@ def test_music_without_stems_gets_them_from_a_teacher(tmp_path: Path) -> None:
     first = subprocess.run([*command, "-o", tmp_path / "out"], check=True, timeout=120, capture_output=True, text=True)
     assert "not sound.ogg is damaged" in first.stdout
     assert "4 pieces more" in first.stdout
+    # What an interrupted run leaves behind is not trained on.
+    music.write({"drums": long[: 2 * RATE]}, tmp_path / "out" / "begun")
+    (tmp_path / "out" / "begun").rename(tmp_path / "out" / ".begun.part")
     bank = folder_bank(tmp_path / "out", strict=True)
     assert [sorted(song.stems) for song in bank.songs] == [["drums", "other"]] * 4
     assert {stem.shape for song in bank.songs for stem in song.stems.values()} == {(2, round(7.2 * RATE))}
