@@ -1,0 +1,1 @@
+"""Separators: what one is, which there are, and the files they live in."""
