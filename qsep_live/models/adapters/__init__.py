@@ -1,0 +1,1 @@
+"""Separators of others behind the contract (`models.spec`), a small module each."""
