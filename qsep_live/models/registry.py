@@ -134,7 +134,8 @@ def _spec(values: object, folder: Path) -> SeparatorSpec:
     try:
         if not isinstance(values, dict) or not set(values) <= known:
             raise ValueError("no spec")
-        return SeparatorSpec(**{key: tuple(each) if isinstance(each, list) else each for key, each in values.items()})
+        read: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in values.items()}
+        return SeparatorSpec(**read)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0][:80]
         raise QsepError(f"{folder / CARD}: damaged ({reason}); add the model again") from None
