@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,7 @@ def open_backend(
         from qsep_live.nets.inference_weights import read_weights
 
         weights = read_weights(model) if isinstance(model, Path) else _weights_of(model)
+        _require_windows(weights.config["separator"], model)
         return _openvino(weights, threads, latents, exact, str(model) if isinstance(model, Path) else "the model")
     from qsep_live.nets.inference_torch import TorchBackend
     from qsep_live.nets.inference_weights import frame_step
@@ -116,7 +118,9 @@ def open_backend(
 
     loaded = load_model(model) if isinstance(model, Path) else model
     z_shape = latents, loaded.separator.config.latent
-    step = frame_step(configuration(loaded)["separator"])
+    config = configuration(loaded)["separator"]
+    _require_windows(config, model)
+    step = frame_step(config)
     return TorchBackend(loaded.separator, step, loaded.channels, z_shape, loaded.fingerprint, device, threads, graph)
 
 
@@ -138,6 +142,18 @@ def _openvino(weights: Weights, threads: int, latents: int, exact: bool, where: 
     except ValueError as error:
         raise QsepError(f"{where}: weights and hyperparameters do not fit together ({reason(error)})") from None
     return OpenVinoBackend(tensors, config, weights.fingerprint, threads, latents, exact)
+
+
+def _require_windows(config: Mapping[str, Any], model: Model | Path) -> None:
+    """Refuse a network that keeps its state: a backend is given whole windows, which would lose it."""
+    from qsep_live.nets.inference_weights import STREAM
+
+    if config.get("kind") == STREAM:
+        where = f"{model}: this" if isinstance(model, Path) else "this"
+        raise QsepError(
+            f"{where} network keeps its state from frame to frame, and can only be trained and validated so far;"
+            " choose another --model"
+        )
 
 
 def _weights_of(model: Model) -> Weights:

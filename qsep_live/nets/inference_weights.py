@@ -24,9 +24,13 @@ from qsep_live.nets.header import read_header
 
 PATCHES = "patch-unet"
 """The ``kind`` of a `PatchUNet` in a header; a `Separator` has none."""
+STREAM = "band-stream"
+"""The ``kind`` of a `BandStream`, which keeps its state from frame to frame."""
 MAX_BYTES = 1 << 30
 MAX_SIZE = 4096
 MAX_LAYERS = 8
+MAX_LOOK = 32
+"""Frames by which a head of `BandStream` may be early."""
 
 Raw = tuple[str, tuple[int, ...], bytes]
 """One tensor as it lies in the file: safetensors' name of the type, shape, little-endian bytes."""
@@ -96,18 +100,22 @@ def digest(config: Mapping[str, Any], raw: Mapping[str, Raw]) -> str:
 
 
 def separator_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight of a `Separator` or a `PatchUNet`, from its hyperparameters.
+    """Name and shape of every weight of a Separator of any kind, from its hyperparameters.
 
     Raises
     ------
     ValueError
         They are of neither, or do not fit the model's grid.
     """
+    if config.get("kind") == STREAM:
+        return _band_stream_shapes(config)
     return _patch_unet_shapes(config) if config.get("kind") == PATCHES else _unet_shapes(config)
 
 
 def frame_step(config: Mapping[str, Any]) -> int:
     """What the frames in a window of a Separator must be a multiple of, from its hyperparameters."""
+    if config.get("kind") == STREAM:
+        return 1
     patch: int = config["patch"][1] if config.get("kind") == PATCHES else 1
     return patch << (len(config["widths"]) - 1)
 
@@ -236,6 +244,54 @@ def _patch_unet_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _band_stream_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    kinds: dict[str, tuple[type, ...]] = {
+        "kind": (str,),
+        "width": (int,),
+        "shared": (int,),
+        "steered": (int,),
+        "wider": (int,),
+        "looks": (list,),
+        "channels": (int,),
+        "latent": (int,),
+        "input_power": (float, int),
+    }
+    _require_kinds(config, kinds, "BandStream's")
+    width, channels, wide = config["width"], config["channels"], config["wider"] * config["width"]
+    if channels not in (1, 2) or len(set(config["looks"])) != len(config["looks"]):
+        raise ValueError("channels are 1 or 2, and looks all different")
+    bands = sum(count for _, count in band_table())
+    shapes: dict[str, tuple[int, ...]] = {
+        "scale": (channels, BINS),
+        "shift": (channels, BINS),
+        "place": (bands, width),
+        "bias": (BINS,),
+    }
+    for group, (size, count) in enumerate(band_table()):
+        shapes[f"enter.{group}"] = (count, channels * size, width)
+        shapes[f"leave.{group}"] = (count, 2 * width, size)
+    for head in range(len(config["looks"])):
+        for name in (f"now.{head}", f"then.{head}"):
+            shapes |= {f"{name}.weight": (2 * width, width), f"{name}.bias": (2 * width,)}
+    for part in ("shared", "steered"):
+        for block in (f"{part}.{index}" for index in range(config[part])):
+            shapes |= {f"{block}.norm{k}.{kind}": (width,) for k in (1, 2, 3) for kind in ("weight", "bias")}
+            shapes |= {f"{block}.mix": (width,), f"{block}.across": (bands, bands)}
+            dense = dict.fromkeys(("candidate", "gate", "keep", "out"), (width, width))
+            dense |= {"wide": (wide, width), "narrow": (width, wide)}
+            if part == "steered":
+                dense |= dict.fromkeys(("film1", "film3"), (2 * width * bands, config["latent"]))
+            for name, shape in dense.items():
+                shapes |= {f"{block}.{name}.weight": shape, f"{block}.{name}.bias": shape[:1]}
+    return shapes
+
+
+def band_table() -> tuple[tuple[int, int], ...]:
+    """(bins in a band, bands) of `BandStream`, from the lowest: as narrow as a tone where notes are low, a third of
+    an octave where they are high."""
+    return (2, 12), (4, 10), (8, 8), (16, 6), (32, 4), (80, 2)
+
+
 def _block_shapes(
     name: str, width: int, rows: int, config: Mapping[str, Any], *, steered: bool
 ) -> dict[str, tuple[int, ...]]:
@@ -328,6 +384,8 @@ def _checked(config: Any) -> dict[str, dict[str, Any]]:
             raise ValueError(f"{network} is no table of hyperparameters")
         for key, value in table.items():
             # Of these alone there may be none.
+            if key == "looks" and isinstance(value, list) and all(type(look) is int for look in value):
+                value = [look + MAX_LOOK for look in value]
             if not _sensible(value) and (key, value) not in (("attention", 0), ("fine", 0)):
                 raise ValueError(f"{network}.{key[:40]!r} is out of range")
     return config
@@ -336,7 +394,7 @@ def _checked(config: Any) -> dict[str, dict[str, Any]]:
 def _sensible(value: Any) -> bool:
     if isinstance(value, list):
         return 1 <= len(value) <= MAX_LAYERS and all(type(size) is int and _sensible(size) for size in value)
-    if isinstance(value, bool) or value == PATCHES:
+    if isinstance(value, bool) or value in (PATCHES, STREAM):
         return True
     if isinstance(value, int):
         return 1 <= value <= MAX_SIZE

@@ -16,22 +16,35 @@ import torch
 from torch import Tensor, nn
 
 from qsep_live.errors import QsepError
+from qsep_live.nets.band_stream import BandStream, BandStreamConfig
 from qsep_live.nets.header import SCHEMA
-from qsep_live.nets.inference_weights import PATCHES, digest, read_weights, reason, require_shapes, separator_shapes
+from qsep_live.nets.inference_weights import (
+    PATCHES,
+    STREAM,
+    digest,
+    read_weights,
+    reason,
+    require_shapes,
+    separator_shapes,
+)
 from qsep_live.nets.patch_unet import PatchUNet, PatchUNetConfig
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
 from qsep_live.nets.separator import Separator, SeparatorConfig
 from qsep_live.whole_file import write_whole
 
 _TYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
-_Config = TypeVar("_Config", SeparatorConfig, PatchUNetConfig, QueryNetConfig)
+_Config = TypeVar("_Config", SeparatorConfig, PatchUNetConfig, BandStreamConfig, QueryNetConfig)
+AnySeparator = Separator | PatchUNet | BandStream
+AnyConfig = SeparatorConfig | PatchUNetConfig | BandStreamConfig
+_KINDS: dict[str, type[PatchUNetConfig] | type[BandStreamConfig]] = {PATCHES: PatchUNetConfig, STREAM: BandStreamConfig}
+"""By the ``kind`` in a header; a `Separator` has none."""
 
 
 @dataclass
 class Model:
     """Both networks, their card, and the fingerprint of the file they came from (empty before saving)."""
 
-    separator: Separator | PatchUNet
+    separator: AnySeparator
     query_net: QueryNet
     card: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
@@ -75,13 +88,16 @@ def save_model(model: Model, path: Path, dtype: torch.dtype = torch.float16) -> 
 def configuration(model: Model) -> dict[str, dict[str, Any]]:
     """The hyperparameters of both networks as the header has them."""
     separator = asdict(model.separator.config)
-    if isinstance(model.separator.config, PatchUNetConfig):
-        separator["kind"] = PATCHES
+    for kind, config in _KINDS.items():
+        if isinstance(model.separator.config, config):
+            separator["kind"] = kind
     return {"separator": separator, "query_net": asdict(model.query_net.config)}
 
 
-def build_separator(config: SeparatorConfig | PatchUNetConfig) -> Separator | PatchUNet:
+def build_separator(config: AnyConfig) -> AnySeparator:
     """A fresh Separator of the class that its hyperparameters are of."""
+    if isinstance(config, BandStreamConfig):
+        return BandStream(config)
     return PatchUNet(config) if isinstance(config, PatchUNetConfig) else Separator(config)
 
 
@@ -125,9 +141,12 @@ def load_model(path: Path) -> Model:
     return model.eval()
 
 
-def _separator_config(values: Mapping[str, Any]) -> SeparatorConfig | PatchUNetConfig:
+def _separator_config(values: Mapping[str, Any]) -> AnyConfig:
+    plain = {key: value for key, value in values.items() if key != "kind"}
     if values.get("kind") == PATCHES:
-        return _config(PatchUNetConfig, {key: value for key, value in values.items() if key != "kind"})
+        return _config(PatchUNetConfig, plain)
+    if values.get("kind") == STREAM:
+        return _config(BandStreamConfig, plain)
     return _config(SeparatorConfig, values)
 
 

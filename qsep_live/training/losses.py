@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qsep_live.dsp.grid import FRAMES
 from qsep_live.errors import UsageError
+from qsep_live.nets.band_stream import BandStream
 from qsep_live.nets.inference_weights import frame_step, require_frames
 from qsep_live.nets.model import Model, configuration
 from qsep_live.nets.separator import latents_apart
@@ -18,6 +19,8 @@ from qsep_live.nets.spectrogram import mid_side
 KINDS = ("magnitude", "sdr")
 FLOOR = 1e-2
 """Energy of a segment's spectrum, far below a sound that can be heard: keeps the logarithm of silence finite."""
+WARM_UP = 16
+"""Frames in which a network that keeps its state has heard too little to be judged by."""
 CEILING = 1e-3
 """Share of the target's energy that is forgiven: past 30 dB there is nothing to learn from a segment."""
 
@@ -131,8 +134,17 @@ def objective(
     if anchors is not None:
         wanted = torch.cat([sounds.target[:, None], sounds.stems], dim=1).flatten(0, 1)
         z = torch.cat([z[:, None], anchors[sounds.named]], dim=1).flatten(0, 1)
-    mask = model.separator(heard, z)
     target, mixture = mid_side(wanted)[..., newest], latents_apart(mixture, z)
+    if isinstance(model.separator, BandStream):
+        # One head a step, in turns. A frame that its head has not come to, or that the state is too young for, has no
+        # say.
+        looks = model.separator.config.looks
+        look = looks[step % len(looks)]
+        mask = model.separator(heard, z, look)
+        told = slice(WARM_UP, mask.shape[-1] - max(0, look))
+        mask, target, mixture = mask[..., told], target[..., told], mixture[..., told]
+    else:
+        mask = model.separator(heard, z)
     if config.kind == "magnitude":
         reconstruction = (target.abs() - mask * mixture.abs()).abs().mean()
     else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from qsep_live.nets.band_stream import BandStreamConfig
+from qsep_live.nets.model import AnyConfig
 from qsep_live.nets.patch_unet import PatchUNetConfig
 from qsep_live.nets.query_net import QueryNetConfig
 from qsep_live.nets.separator import SeparatorConfig
@@ -24,7 +26,7 @@ class Recipe:
         How it differs from the paper, for the model's card.
     """
 
-    separator: SeparatorConfig | PatchUNetConfig
+    separator: AnyConfig
     query_net: QueryNetConfig
     losses: LossConfig
     mixing: MixingConfig
@@ -88,4 +90,14 @@ RECIPES["reference"] = replace(
     _SHIPPED,
     separator=RECIPES["query"].separator,
     notes="All of `shipped` but its network: the paper's U-Net as recipe `query` has it, which hears the middle.",
+)
+
+RECIPES["stream"] = replace(
+    _SHIPPED,
+    separator=BandStreamConfig(),
+    losses=replace(_SHIPPED.losses, edge=0, edge_weight=1.0),
+    learning_rate=2e-3,
+    notes="The Query-net of `shipped`, which stays as it is, and a causal Separator on bands that keeps its state from"
+    " frame to frame, asked and trained as `shipped` is. One of its heads learns at every step: gains of a frame"
+    " that is yet to come, of the newest, and of frames 1, 3 and 8 before it.",
 )

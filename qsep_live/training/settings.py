@@ -20,7 +20,7 @@ T = TypeVar("T")
 _OPTIMISERS = {
     "paper": OptimiserConfig(clip=math.inf),
     **dict.fromkeys(
-        ("shipped", "ahead", "reference"), OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, muon=0.95)
+        ("shipped", "ahead", "reference", "stream"), OptimiserConfig(betas=(0.9, 0.999), weight_decay=0.02, muon=0.95)
     ),
 }
 _SCHEDULES = {"paper": ScheduleConfig(kind="steps")}

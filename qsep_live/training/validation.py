@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qsep_live.dsp.grid import BINS, FRAMES, HOP, N_FFT
 from qsep_live.errors import QsepError
+from qsep_live.nets.band_stream import BandStream
 from qsep_live.nets.model import Model
 from qsep_live.nets.spectrogram import mid_side, stft
 from qsep_live.training.mixing import Mixer, MixingConfig
@@ -19,6 +20,8 @@ from qsep_live.training.songs import CLASSES, Bank, Song
 _AUDIBLE = 1e-3
 _TRIES = 50
 _WINDOWS_AT_ONCE = 8
+STREAM_LOOK = 1
+"""Frames that a network that keeps its state hears past the one it is judged at: 46 ms of delay."""
 _KEPT = FRAMES // 2
 """Frames of each window that count: its middle half."""
 
@@ -67,6 +70,9 @@ def separate(model: Model, audio: NDArray[np.float32], latent: NDArray[np.float3
     spectrum = stft(sound)
     mask = torch.zeros(N_FFT // 2 + 1, spectrum.shape[-1])
     z = torch.from_numpy(latent)[None]
+    if isinstance(model.separator, BandStream):
+        mask[:BINS] = model.separator(heard[None], z, STREAM_LOOK)[0, 0]
+        return _applied(spectrum, mask, lead, length)
     edge = (FRAMES - _KEPT) // 2
     starts = range(0, windows * _KEPT, _KEPT)
     for first in range(0, windows, _WINDOWS_AT_ONCE):
@@ -76,9 +82,14 @@ def separate(model: Model, audio: NDArray[np.float32], latent: NDArray[np.float3
         )
         for start, window in zip(some, gains[:, 0], strict=True):
             mask[:BINS, start + edge : start + edge + _KEPT] = window[:, edge : edge + _KEPT]
+    return _applied(spectrum, mask, lead, length)
+
+
+def _applied(spectrum: Tensor, mask: Tensor, lead: int, length: int) -> NDArray[np.float32]:
     mask[BINS] = mask[BINS - 1]
+    samples = N_FFT + HOP * (spectrum.shape[-1] - 1)
     pieces = torch.fft.irfft(spectrum * mask, n=N_FFT, dim=1) * torch.hann_window(N_FFT)[:, None]
-    folded = torch.nn.functional.fold(pieces, (1, padded.shape[1]), (1, N_FFT), stride=(1, HOP)) / 1.5
+    folded = torch.nn.functional.fold(pieces, (1, samples), (1, N_FFT), stride=(1, HOP)) / 1.5
     return folded[:, 0, 0, lead : lead + length].numpy()
 
 
