@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qsep_live.audio.program import Program
     from qsep_live.audio.writer import AudioWriter
     from qsep_live.engine.render import RenderReport, RenderSettings
+    from qsep_live.nets.band_stream_steps import Memory
 
     Block = NDArray[np.float32]
 
@@ -32,12 +33,13 @@ class TimedNetwork:
     """The network as the renderer with ``settings`` calls it, warm, with the time it took."""
 
     def __init__(self, model: ModelChoice, device: str, threads: int, settings: RenderSettings) -> None:
-        from qsep_live.nets.inference import open_backend
+        from qsep_live.nets.inference import open_network
 
-        self._backend = open_backend(model.path, device, threads=threads, latents=settings.presets)
+        self._backend = open_network(model.path, device, threads=threads, latents=settings.presets)
         self._backend.warm_up(settings.frames)
         self.name: str = self._backend.name
         self.channels = self._backend.channels
+        self.looks: tuple[int, ...] = getattr(self._backend, "looks", ())
         self.calls = 0
         self.seconds = 0.0
 
@@ -46,9 +48,9 @@ class TimedNetwork:
         """Mean seconds of a window; 0 before the first."""
         return self.seconds / self.calls if self.calls else 0.0
 
-    def __call__(self, magnitude: Block, z: Block) -> Block:
+    def __call__(self, magnitude: Block, z: Block, *memory: Memory) -> Block:
         start = time.perf_counter()
-        mask: Block = self._backend(magnitude, z)
+        mask: Block = self._backend(magnitude, z, *memory)
         self.seconds += time.perf_counter() - start
         self.calls += 1
         return mask

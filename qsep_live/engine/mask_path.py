@@ -25,6 +25,9 @@ from qsep_live.dsp.tape import Tape
 from qsep_live.engine.gain_field import GainFrames
 from qsep_live.errors import QsepError
 
+FRESH = 128
+"""Samples that must be new for another window to be worth its time."""
+
 
 class Separate(Protocol):
     """The network."""
@@ -81,13 +84,20 @@ class MaskPath:
 
     def push(self, heard: NDArray[np.float32]) -> None:
         """Append ``heard`` (n, 2), middle and side as `mid_side_of` gives them: finite samples."""
+        self._append(heard)
+        self._history.skip(len(self._history) - self._segment)
+
+    def wanted(self) -> int:
+        """Samples that must be new for another step to be worth its time."""
+        return FRESH
+
+    def _append(self, heard: NDArray[np.float32]) -> None:
         self._position += heard.shape[0]
         samples = heard[:, : self._separate.channels].T
         if self._converter is not None:
             samples = self._converter.process(samples)
         self._history.push(samples)
         self._received += samples.shape[1]
-        self._history.skip(len(self._history) - self._segment)
 
     def ahead_for(self, until: float) -> int:
         """Frames ahead that a step must give to have gains up to time ``until``, a position in samples.

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from qsep_live.dsp.grid import BINS, MODEL_RATE, SEGMENT
 from qsep_live.engine.child import HostWatch, Word, tell
 from qsep_live.engine.delay import LIVE_FRAMES
-from qsep_live.engine.mask_path import MaskPath, Separate
+from qsep_live.engine.mask_path import MaskPath
 from qsep_live.engine.shared import RING_FRAMES, Board
+from qsep_live.engine.stream_path import Network, open_path, streaming, windowed
 from qsep_live.latent.slerp import LATENT_SIZE
+from qsep_live.nets.band_stream_steps import Memory
 
-FRESH = 128
-"""Samples that must be new for another step to be worth its time."""
 WARM_STEPS = 6
 AGE_FALL = 0.1
 """Share by which the age that masks are made for falls at a step, where they came sooner."""
@@ -64,9 +64,9 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
     # Threads that spin while they wait take the audio's time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
-    from qsep_live.nets.inference import open_backend
+    from qsep_live.nets.inference import open_network
 
-    backend = open_backend(
+    backend = open_network(
         settings.model, settings.device, settings.backend, settings.threads,
         latents=settings.presets, exact=settings.exact,
     )  # fmt: skip
@@ -77,14 +77,18 @@ def mask_main(link: Connection, board_name: str, settings: MaskSettings) -> None
     MaskLoop(board, backend, settings.period, settings.ahead, settings.presets, settings.window).run()
 
 
-def _warm(separate: Separate, presets: int, frames: int) -> float:
+def _warm(separate: Network, presets: int, frames: int) -> float:
     """Run the network on noise until it is warm; the median time of a step, seconds."""
     magnitude = np.abs(np.random.default_rng(0).standard_normal((separate.channels, BINS, frames))).astype(np.float32)
     z = np.zeros((presets, LATENT_SIZE) if presets > 1 else LATENT_SIZE, np.float32)
     times = []
+    stream, memory = streaming(separate), Memory()
     for _ in range(WARM_STEPS):
         start = time.perf_counter()
-        separate(magnitude, z)
+        if stream is not None:
+            stream(magnitude[..., 0], z, memory)
+        else:
+            windowed(separate)(magnitude, z)
         times.append(time.perf_counter() - start)
     return float(np.median(times[1:]))
 
@@ -95,7 +99,7 @@ class MaskLoop:
     def __init__(
         self,
         board: Board,
-        separate: Separate,
+        separate: Network,
         period: float = 0.0,
         ahead: int = 0,
         presets: int = 1,
@@ -141,7 +145,7 @@ class MaskLoop:
                 return False
             path = self._push(path, grid)
         else:
-            if written - self._cursor < FRESH or time.monotonic() - self._last < self._period:
+            if written - self._cursor < path.wanted() or time.monotonic() - self._last < self._period:
                 return False
             path = self._push(path, written)
         self._run(path)
@@ -158,7 +162,7 @@ class MaskLoop:
         self._age = int(stream["lockstep"])
 
     def _fresh(self, rate: int) -> MaskPath:
-        return MaskPath(rate, self._separate, self._cursor, self._ahead, self._frames)
+        return open_path(rate, self._separate, self._cursor, self._ahead, self._frames)
 
     def _push(self, path: MaskPath, end: int) -> MaskPath:
         """Bring ``path`` up to position ``end``; what the ring no longer holds, or is too old to matter, is dropped."""

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from qsep_live.engine.delay import OFFLINE_STEP, centred_plan, plan_delay, window_frames
 from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField
-from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
+from qsep_live.engine.mask_path import mid_side_of
 from qsep_live.engine.mix import Mode
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.stream_path import Network, open_path
 from qsep_live.engine.strip import Strip, in_step
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Renderer:
         The network, see `MaskPath`.
     """
 
-    def __init__(self, rate: int, channels: int, separate: Separate, settings: RenderSettings) -> None:
+    def __init__(self, rate: int, channels: int, separate: Network, settings: RenderSettings) -> None:
         self.report = RenderReport()
         self._settings = settings
         if settings.delay is None:
@@ -105,7 +106,7 @@ class Renderer:
         self.step = max(1, round(period * rate))
         self._field = GainField(settings.foresight)
         ahead = 0 if settings.delay is None else settings.ahead
-        self._mask = MaskPath(rate, separate, ahead=ahead, frames=settings.frames)
+        self._mask = open_path(rate, separate, ahead=ahead, frames=settings.frames)
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
         configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
         self._racks = [_load_rack(config, rate, channels) for config in configs]
@@ -158,7 +159,7 @@ def render(
     blocks: Iterable[NDArray[np.float32]],
     rate: int,
     channels: int,
-    separate: Separate,
+    separate: Network,
     settings: RenderSettings,
     report: RenderReport | None = None,
 ) -> Iterator[NDArray[np.float32]]:

@@ -98,7 +98,7 @@ def sums_of(network: Network, sound: Array, start: int, latent: Array) -> Sums |
     piece = sound[begin : start + N_FFT + frames * HOP]
     if len(piece) < start - begin + frames * HOP or np.sqrt(np.mean(np.square(piece[start - begin :]))) < _QUIET:
         return None
-    path = MaskPath(MODEL_RATE, network.separate, frames=LIVE_FRAMES)
+    path = MaskPath(MODEL_RATE, network.windows, frames=LIVE_FRAMES)
     heard = Heard(MODEL_RATE, N_FFT)
     place = start - begin
     path.push(mid_side_of(piece[:place]))

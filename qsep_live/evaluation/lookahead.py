@@ -93,7 +93,7 @@ class _LookAhead:
     def __call__(self, network: Network, track: Track) -> list[Score]:
         estimates: dict[str, dict[str, Audio]] = {MIXTURE: dict.fromkeys(track.stems, track.mixture)}
         for stem in track.stems:
-            latent, separate = self.means[stem], network.separate
+            latent, separate = self.means[stem], network.windows
             sounds = looked_ahead(track.mixture, track.rate, separate, latent, self.aheads, self.period, self.window)
             for ahead, sound in sounds.items():
                 estimates.setdefault(_name(ahead), {})[stem] = sound

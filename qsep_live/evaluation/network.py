@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.dsp.grid import MODEL_RATE, SEGMENT
+from qsep_live.engine.stream_path import Network as AnyNetwork
 from qsep_live.latent.query import sounding_segments
 from qsep_live.latent.slerp import LATENT_SIZE
-from qsep_live.nets.inference import Backend, open_backend
+from qsep_live.nets.inference import Backend, open_backend, open_network
 
 if TYPE_CHECKING:
     from qsep_live.nets.model import Model
@@ -41,8 +42,19 @@ class Network:
         self._spec = spec
 
     @cached_property
-    def separate(self) -> Backend:
+    def separate(self) -> AnyNetwork:
         """The Separator, opened when first used."""
+        return open_network(self._spec.path, self._spec.device, threads=self._spec.threads)
+
+    @cached_property
+    def windows(self) -> Backend:
+        """The Separator as one that takes whole windows.
+
+        Raises
+        ------
+        QsepError
+            It keeps its state from frame to frame.
+        """
         return open_backend(self._spec.path, self._spec.device, threads=self._spec.threads)
 
     @cached_property

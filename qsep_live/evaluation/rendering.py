@@ -17,11 +17,12 @@ from qsep_live.engine.audio_core import AudioCore
 from qsep_live.engine.delay import DelayPlan, plan_delay, window_frames
 from qsep_live.engine.foresight import Foresight
 from qsep_live.engine.gain_field import GainField, GainFrames
-from qsep_live.engine.mask_path import MaskPath, Separate, mid_side_of
+from qsep_live.engine.mask_path import Separate, mid_side_of
 from qsep_live.engine.mix import MODES
 from qsep_live.engine.render import BLOCK, Renderer, RenderSettings, render
 from qsep_live.engine.shared import Board
 from qsep_live.engine.signal_path import SignalPath
+from qsep_live.engine.stream_path import Network, open_path, streaming, windowed
 
 if TYPE_CHECKING:
     from qsep_live.audio.stream import StreamTimes
@@ -68,7 +69,7 @@ class Live:
 def rendered(
     mixture: Audio,
     rate: int,
-    separate: Separate,
+    separate: Network,
     latent: NDArray[np.float32],
     delays: Sequence[float | None],
     live: Live = Live(),
@@ -99,9 +100,7 @@ def rendered(
     return results
 
 
-def stem_shares(
-    stems: Sequence[Audio], rate: int, separate: Separate, latent: NDArray[np.float32]
-) -> tuple[Audio, ...]:
+def stem_shares(stems: Sequence[Audio], rate: int, separate: Network, latent: NDArray[np.float32]) -> tuple[Audio, ...]:
     """What is heard of each stem when their sum is separated: the gains applied to every stem by itself.
 
     The engine's gains are the same for all channels, and its network hears the mean of the channels, and of the lefts
@@ -129,10 +128,11 @@ class _Newest:
 
 
 def _in_step(
-    mixture: Audio, rate: int, separate: Separate, latent: NDArray[np.float32], delays: Sequence[float], live: Live
+    mixture: Audio, rate: int, separate: Network, latent: NDArray[np.float32], delays: Sequence[float], live: Live
 ) -> dict[float | None, Audio]:
     """The file renderer at each delay: a mask every period, there at once."""
-    channels, newest = mixture.shape[1], _Newest(separate)
+    channels = mixture.shape[1]
+    newest = separate if streaming(separate) is not None else _Newest(windowed(separate))
     settings = RenderSettings(
         latent, period=live.period, ahead=live.ahead, foresight=live.foresight, window=live.window
     )
@@ -154,7 +154,7 @@ def streamed(
     mixture: Audio,
     heard: Audio,
     rate: int,
-    separate: Separate,
+    separate: Network,
     latent: NDArray[np.float32],
     plans: Mapping[Key, DelayPlan],
     live: Live,
@@ -183,7 +183,7 @@ def streamed(
         for key, plan in plans.items()
     }
     windows = {key: live.window or window_frames(plan.seconds) for key, plan in plans.items()}
-    masks = {frames: MaskPath(rate, separate, ahead=live.ahead, frames=frames) for frames in set(windows.values())}
+    masks = {frames: open_path(rate, separate, ahead=live.ahead, frames=frames) for frames in set(windows.values())}
     step = max(1, round(live.period * rate))
     # The gains are in use until one period after they have come.
     age = round(live.age * rate) + live.blocksize

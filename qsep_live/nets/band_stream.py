@@ -21,16 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qsep_live.dsp.grid import BINS
-from qsep_live.nets.inference_weights import band_table
+from qsep_live.nets.inference_weights import (
+    STREAM_FLOOR,
+    STREAM_LEVEL_FLOOR,
+    STREAM_LEVEL_FRAMES,
+    STREAM_NORM,
+    STREAM_SLOPE,
+    band_table,
+)
 from qsep_live.nets.separator import latents_apart
-
-FLOOR = 1e-5
-"""Added to magnitudes before the power; silence stays finite."""
-LEVEL_FLOOR = 1e-3
-"""Added to the level that a frame is divided by."""
-SLOPE = 0.2
-LEVEL_FRAMES = 86.0
-"""Time constant of that level: a second."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class BandStream(nn.Module):
             raise ValueError(f"a look of {look} frames; there are {self.config.looks}")
         after: State = {}
         # Time first: a recurrence then walks over whole slices of memory.
-        x = torch.pow(magnitude + FLOOR, self.config.input_power).permute(3, 0, 1, 2)
+        x = torch.pow(magnitude + STREAM_FLOOR, self.config.input_power).permute(3, 0, 1, 2)
         x = self._levelled(x, state, after) * self.scale + self.shift
         x = self._enter(x)
         entered = x
@@ -127,19 +126,19 @@ class BandStream(nn.Module):
         told = self.then[head](then)
         if len(z) != batch:
             told = latents_apart(told.transpose(0, 1), z).transpose(0, 1)
-        y = functional.leaky_relu(self.now[head](x) + told, SLOPE)
+        y = functional.leaky_relu(self.now[head](x) + told, STREAM_SLOPE)
         return torch.sigmoid(self._leave(y).permute(1, 2, 0)[:, None]), after
 
     def _levelled(self, x: Tensor, state: State, after: State) -> Tensor:
         """Divided by the middle's level over the last second, so that quiet and loud music are the same music."""
         level = x[:, :, 0].float().mean(dim=2)
-        keep = torch.full_like(level, 1.0 - 1.0 / LEVEL_FRAMES)
+        keep = torch.full_like(level, 1.0 - 1.0 / STREAM_LEVEL_FRAMES)
         before = state.get("level", level.new_zeros(level.shape[1:]))
         weight = state.get("weight", level.new_zeros(level.shape[1:]))
-        total = scan(keep, level / LEVEL_FRAMES, before)
-        weights = scan(keep, torch.full_like(level, 1.0 / LEVEL_FRAMES), weight)
+        total = scan(keep, level / STREAM_LEVEL_FRAMES, before)
+        weights = scan(keep, torch.full_like(level, 1.0 / STREAM_LEVEL_FRAMES), weight)
         after["level"], after["weight"] = total[-1].detach(), weights[-1].detach()
-        return x / ((total / weights)[:, :, None, None].to(x.dtype) + LEVEL_FLOOR)
+        return x / ((total / weights)[:, :, None, None].to(x.dtype) + STREAM_LEVEL_FLOOR)
 
     def _enter(self, x: Tensor) -> Tensor:
         pieces, start = [], 0
@@ -172,15 +171,15 @@ class _Block(nn.Module):
     def __init__(self, config: BandStreamConfig, bands: int, *, steered: bool = False) -> None:
         super().__init__()
         width = config.width
-        self.norm1 = nn.LayerNorm(width, 1e-5)
+        self.norm1 = nn.LayerNorm(width, STREAM_NORM)
         self.mix = nn.Parameter(torch.zeros(width))
         self.candidate = nn.Linear(width, width)
         self.gate = nn.Linear(width, width)
         self.keep = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width, 1e-5)
+        self.norm2 = nn.LayerNorm(width, STREAM_NORM)
         self.across = nn.Parameter(torch.zeros(bands, bands))
-        self.norm3 = nn.LayerNorm(width, 1e-5)
+        self.norm3 = nn.LayerNorm(width, STREAM_NORM)
         self.wide = nn.Linear(width, config.wider * width)
         self.narrow = nn.Linear(config.wider * width, width)
         self.film1 = nn.Linear(config.latent, 2 * width * bands) if steered else None
@@ -207,7 +206,7 @@ class _Block(nn.Module):
         x = x + self.out(heard.to(y.dtype) * functional.silu(self.gate(y)))
         x = x + torch.matmul(self.across.to(x.dtype), self.norm2(x))
         y = self._steered(self.norm3(x), z, self.film3)
-        return cast(Tensor, x + self.narrow(functional.leaky_relu(self.wide(y), SLOPE)))
+        return cast(Tensor, x + self.narrow(functional.leaky_relu(self.wide(y), STREAM_SLOPE)))
 
     @staticmethod
     def _steered(x: Tensor, z: Tensor | None, film: nn.Linear | None) -> Tensor:

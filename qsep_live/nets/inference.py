@@ -23,6 +23,7 @@ from qsep_live.dsp.grid import FRAMES
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
+    from qsep_live.nets.band_stream_steps import BandStreamSteps
     from qsep_live.nets.inference_weights import Weights
     from qsep_live.nets.model import Model
 
@@ -124,6 +125,43 @@ def open_backend(
     return TorchBackend(loaded.separator, step, loaded.channels, z_shape, loaded.fingerprint, device, threads, graph)
 
 
+def open_network(
+    model: Path,
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int = 1,
+    latents: int = 1,
+    exact: bool = True,
+) -> Backend | BandStreamSteps:
+    """A checkpoint's Separator of whatever kind, ready to run; parameters are those of `open_backend`.
+
+    One that keeps its state from frame to frame runs in numpy, on one thread of the CPU, for any number of latents.
+
+    Raises
+    ------
+    UsageError, QsepError
+        As `open_backend`; or the device or backend is one that such a network does not run on.
+    """
+    from qsep_live.nets.header import read_header
+    from qsep_live.nets.inference_weights import STREAM, read_weights, reason, require_shapes, separator_shapes
+
+    if read_header(model)["config"].get("separator", {}).get("kind") != STREAM:
+        return open_backend(model, device, backend, threads, latents=latents, exact=exact)
+    from qsep_live.nets.band_stream_steps import BandStreamSteps
+
+    _require_known("device", device, DEVICES)
+    _require_known("backend", backend, BACKENDS)
+    if device not in ("auto", "cpu") or backend != "auto":
+        raise UsageError(f"{model.name} keeps its state from frame to frame and runs on --device cpu alone so far")
+    weights = read_weights(model)
+    config, tensors = weights.config["separator"], weights.of("separator")
+    try:
+        require_shapes(tensors, separator_shapes(config))
+    except ValueError as error:
+        raise QsepError(f"{model}: weights and hyperparameters do not fit together ({reason(error)})") from None
+    return BandStreamSteps(tensors, config, weights.fingerprint)
+
+
 def devices() -> tuple[str, ...]:
     """The devices that torch finds on this machine, ``"cpu"`` first. Imports torch."""
     import torch
@@ -151,7 +189,7 @@ def _require_windows(config: Mapping[str, Any], model: Model | Path) -> None:
     if config.get("kind") == STREAM:
         where = f"{model}: this" if isinstance(model, Path) else "this"
         raise QsepError(
-            f"{where} network keeps its state from frame to frame, and can only be trained and validated so far;"
+            f"{where} network keeps its state from frame to frame; here whole windows are asked for:"
             " choose another --model"
         )
 

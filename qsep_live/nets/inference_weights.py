@@ -29,6 +29,15 @@ STREAM = "band-stream"
 MAX_BYTES = 1 << 30
 MAX_SIZE = 4096
 MAX_LAYERS = 8
+STREAM_FLOOR = 1e-5
+"""Added to magnitudes before the power; silence stays finite. This and what follows are `BandStream`'s."""
+STREAM_LEVEL_FLOOR = 1e-3
+"""Added to the level that a frame is divided by."""
+STREAM_LEVEL_FRAMES = 86.0
+"""Time constant of that level: a second."""
+STREAM_NORM = 1e-5
+"""Added to variances."""
+STREAM_SLOPE = 0.2
 MAX_LOOK = 32
 """Frames by which a head of `BandStream` may be early."""
 

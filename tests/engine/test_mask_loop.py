@@ -8,8 +8,8 @@ import pytest
 
 from qsep_live.dsp.grid import BINS, FRAMES, MODEL_RATE, SEGMENT, segment_of
 from qsep_live.engine.delay import LIVE_FRAMES
-from qsep_live.engine.mask_path import MaskPath
-from qsep_live.engine.mask_process import FRESH, MaskLoop
+from qsep_live.engine.mask_path import FRESH, MaskPath
+from qsep_live.engine.mask_process import MaskLoop
 from qsep_live.engine.shared import RING_FRAMES, Board
 
 RATE = 44_100

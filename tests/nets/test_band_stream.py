@@ -1,19 +1,22 @@
-"""BandStream: step equals whole, no look into the future, z at any frame, and its file."""
+"""BandStream, in torch and in numpy: step equals whole, no look into the future, z at any frame, and its file."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qsep_live.errors import QsepError
+from qsep_live.errors import QsepError, UsageError
 from qsep_live.nets.band_stream import BandStream, BandStreamConfig, State, scan
-from qsep_live.nets.inference import BACKENDS, open_backend
+from qsep_live.nets.band_stream_steps import BandStreamSteps, Memory
+from qsep_live.nets.inference import BACKENDS, open_backend, open_network
 from qsep_live.nets.inference_weights import band_table
 from qsep_live.nets.model import Model, load_model, save_model
 from qsep_live.nets.query_net import QueryNet, QueryNetConfig
@@ -130,3 +133,47 @@ def test_its_file_gives_the_same_network(checkpoint: Path, network: BandStream) 
 def test_nothing_runs_it_window_by_window(checkpoint: Path, backend: str) -> None:
     with pytest.raises(QsepError, match="keeps its state from frame to frame"):
         open_backend(checkpoint, "cpu", backend)
+
+
+@pytest.mark.parametrize("latents", [1, 3])
+def test_frame_by_frame_in_numpy_it_gives_the_same_gains(network: BandStream, latents: int) -> None:
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    steps, memory = BandStreamSteps(weights, asdict(CONFIG), "abc"), Memory()
+    magnitude, z = heard()[:1], asked(latents)
+    frames = [steps(magnitude[0, :, :, t].numpy(), z.numpy(), memory) for t in range(FRAMES)]
+    told = torch.from_numpy(np.stack(frames, axis=-1))
+    for head, look in enumerate(CONFIG.looks):
+        whole, _ = network.stream(magnitude, z, look, {})
+        torch.testing.assert_close(told[head], whole[:, 0], atol=1e-5, rtol=0)
+
+
+def test_a_latent_that_changes_is_heard_at_the_very_frame(network: BandStream) -> None:
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    magnitude = heard()[0].numpy()
+    one, other = asked(2).numpy()
+    steps, memory, state = BandStreamSteps(weights, asdict(CONFIG), "abc"), Memory(), {}
+    for frame in range(FRAMES):
+        z = one if frame < 10 else other
+        told = steps(magnitude[:, :, frame], z, memory)[1, 0]
+        whole, state = network.stream(torch.from_numpy(magnitude[None, :, :, frame : frame + 1]),
+                                      torch.from_numpy(z[None]), 0, state)  # fmt: skip
+        np.testing.assert_allclose(told, whole[0, 0, :, 0].numpy(), atol=1e-5)
+
+
+def test_a_checkpoint_opens_as_what_runs_it(checkpoint: Path) -> None:
+    opened = open_network(checkpoint)
+    assert isinstance(opened, BandStreamSteps)
+    assert opened.looks == CONFIG.looks
+    opened.warm_up()
+
+
+@pytest.mark.parametrize("where", [{"device": "cuda"}, {"backend": "openvino"}])
+def test_what_it_does_not_run_on(checkpoint: Path, where: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="runs on --device cpu alone"):
+        open_network(checkpoint, **where)
+
+
+def test_shapes_that_it_is_not_given(checkpoint: Path) -> None:
+    steps = open_network(checkpoint)
+    with pytest.raises(ValueError, match="shapes"):
+        steps(np.zeros((1, 512), np.float32), np.zeros(32, np.float32), Memory())  # type: ignore[call-arg]
