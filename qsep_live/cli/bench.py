@@ -70,6 +70,23 @@ def mask(
 
 
 @bench.command()
+@click.argument("models", metavar="FILE...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--presets", type=click.IntRange(1, 8), multiple=True, default=(1, 4), show_default=True,
+              help="Presets at once; repeat it to compare.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(2), default=200, show_default=True, help="Hops of each.")
+@options.json_option
+def hop(models: tuple[Path, ...], presets: tuple[int, ...], repeats: int, as_json: bool) -> None:
+    """Time that a hop of 11.6 ms takes on one thread: the default model's, then each FILE's, in turns."""
+    from qsep_live.evaluation.bench_hop import hop_bench, hop_table
+
+    rows = hop_bench([choices.choose_model(None).path, *models], presets, repeats)
+    if as_json:
+        _tell_json("hop", ({**asdict(row), "share": row.share} for row in rows))
+    else:
+        click.echo(hop_table(rows))
+
+
+@bench.command()
 @_model
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=10, show_default=True, help="Steps of each.")

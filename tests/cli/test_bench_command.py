@@ -29,6 +29,26 @@ def test_mask_rows(spawn: Callable[..., Any], tiny_model: tuple[Path, str]) -> N
     assert work[128] == pytest.approx(2 * work[64], rel=0.05)
 
 
+def test_a_hop_of_models_side_by_side(spawn: Callable[..., Any], tiny_model: tuple[Path, str], work: Path) -> None:
+    import torch
+
+    from qsep_live.nets.band_stream import BandStream, BandStreamConfig
+    from qsep_live.nets.model import Model, save_model
+    from qsep_live.nets.query_net import QueryNet, QueryNetConfig
+
+    torch.manual_seed(0)
+    network = BandStream(BandStreamConfig(width=8, shared=1, steered=1))
+    save_model(Model(network, QueryNet(QueryNetConfig(channels=(2,) * 6, gru_units=4))), work / "kept.safetensors")
+    told = spawn("bench", "hop", "kept.safetensors", tiny_model[0], "--repeats", "4", "--presets", "1", "--json")
+    assert told.code == 0, told.err
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [(row["model"], row["kept"]) for row in rows] == [("default", False), ("kept", True), ("tiny", False)]
+    assert all(0 < row["median"] <= row["p95"] for row in rows)
+    table = spawn("bench", "hop", "kept.safetensors", "--repeats", "4").out
+    assert "% of default with 4 presets" in table
+    spawn("bench", "hop", "nowhere.safetensors").fails(1, "nowhere.safetensors")
+
+
 def test_startup(spawn: Callable[..., Any]) -> None:
     told = spawn("bench", "startup")
     assert (told.code, told.err) == (0, "")
