@@ -1,4 +1,4 @@
-"""A preset: a named latent and the model it belongs to.
+"""A preset: a named point in the condition space of one model, or of all models that have certain stems.
 
 Threading: presets do not change once made; any thread may read them.
 """
@@ -9,13 +9,14 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.slerp import LATENT_SIZE
+from qsep_live.latent.stem_weights import normalised, projected
 from qsep_live.latent.wording import kind, one_line, shown
 
 Scalar = str | float | int
@@ -37,22 +38,25 @@ class PresetError(QsepError):
 
 @dataclass(frozen=True, eq=False)
 class Preset:
-    """A point in one model's latent space, with a name.
+    """A latent of one model, or weights of stems that any model with these stems understands; with a name.
 
     Parameters
     ----------
     name : str
         1 to 64 of ``A-Z a-z 0-9 _ -``; also the name of its file.
-    latent : (32,) float32
-        Copied and made read-only.
+    latent : (n,) float32
+        Copied and made read-only. Of a model: as many numbers as its latent has. Of stems: a weight each, none
+        negative, brought to length 1 (the squares are shares of the energy).
     model : str
-        Fingerprint (hex) of the only model to which the latent means something.
+        Fingerprint (hex) of the only model to which the latent means something; empty with ``stems``.
     description : str
         A short text for people.
     provenance : mapping
         How the latent came about: a free table of strings, numbers and lists of these.
     effects : str, optional
         Name or path of the rack file that belongs behind this preset.
+    stems : tuple of str
+        The stems that the weights are of, in their order; empty with ``model``.
 
     Raises
     ------
@@ -64,15 +68,22 @@ class Preset:
 
     name: str
     latent: NDArray[np.float32]
-    model: str
+    model: str = ""
     description: str = ""
     provenance: Provenance = field(default_factory=dict)
     effects: str | None = None
+    stems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        object.__setattr__(self, "latent", _checked_latent(self.latent))
-        object.__setattr__(self, "model", _checked_model(self.model))
+        if self.stems:
+            if self.model:
+                raise PresetError("stems", "a preset has a model and a latent, or stems, not both")
+            object.__setattr__(self, "stems", _checked_stems(self.stems))
+            object.__setattr__(self, "latent", _checked_weights(self.latent, self.stems))
+        else:
+            object.__setattr__(self, "latent", _checked_latent(self.latent))
+            object.__setattr__(self, "model", _checked_model(self.model))
         object.__setattr__(self, "description", _checked_text("description", self.description))
         object.__setattr__(self, "provenance", _checked_provenance(self.provenance))
         if self.effects is not None:
@@ -84,36 +95,106 @@ class Preset:
         return isinstance(other, Preset) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash((self.name, self.model, self.latent.tobytes()))
+        return hash((self.name, self.model, self.stems, self.latent.tobytes()))
 
     def __reduce__(self) -> tuple[type[Preset], tuple[object, ...]]:
         # By way of __init__, so that the latent is read-only in a spawned process too.
         return Preset, self._fields()
 
     def _fields(self) -> tuple[object, ...]:
-        return self.name, self.latent, self.model, self.description, dict(self.provenance), self.effects
+        return self.name, self.latent, self.model, self.description, dict(self.provenance), self.effects, self.stems
 
     def _identity(self) -> tuple[object, ...]:
         name, _latent, *rest = self._fields()
         return name, self.latent.tobytes(), *rest
 
-    def require_model(self, fingerprint: str) -> None:
+    @property
+    def kind(self) -> str:
+        """What it is a point of, for people: ``latent of f5028640``, ``stems vocals, drums``."""
+        return f"stems {', '.join(self.stems)}" if self.stems else f"latent of {self.model[:8]}"
+
+    def require_model(self, fingerprint: str, size: int = LATENT_SIZE) -> None:
         """Refuse to be used with another model than the one the latent was made for.
+
+        Parameters
+        ----------
+        fingerprint
+            Of the model that is loaded.
+        size
+            Numbers in its latent: the own networks' unless another is given.
 
         Raises
         ------
         UsageError
-            ``fingerprint`` is not this preset's model.
+            ``fingerprint`` is not this preset's model, or the latent has another size than the model's.
         """
         wanted = fingerprint.lower()
-        if wanted == self.model:
-            return
-        mine, loaded = _short_pair(self.model, wanted)
-        raise UsageError(
-            f"preset {self.name!r} is a latent of model {mine}, but model {loaded} is loaded: choose its "
-            "model with --model, or make it again for this one: "
-            f"qsep-live presets new {self.name} --query FILE"
-        )
+        again = f"make it again for this one: qsep-live presets new {self.name} --query FILE"
+        if self.stems:
+            loaded = shown(wanted[:8])[1:-1] or "without fingerprint"
+            raise UsageError(
+                f"preset {self.name!r} holds weights of stems ({one_line(', '.join(self.stems))}), but model {loaded} "
+                f"takes a latent: choose a model with these stems with --model, or {again}"
+            )
+        if wanted != self.model:
+            mine, loaded = _short_pair(self.model, wanted)
+            raise UsageError(
+                f"preset {self.name!r} is a latent of model {mine}, but model {loaded} is loaded: choose its "
+                f"model with --model, or {again}"
+            )
+        if self.latent.size != size:
+            raise UsageError(
+                f"preset {self.name!r} has {self.latent.size} numbers, but a latent of its model has {size}: {again}"
+            )
+
+    def for_stems(self, stems: tuple[str, ...], owner: str = "the model") -> Preset:
+        """This preset with its weights in the order of a model's stems, 0 where it names none.
+
+        Parameters
+        ----------
+        stems
+            Of the model.
+        owner
+            What to call the model in an error.
+
+        Raises
+        ------
+        UsageError
+            It is a latent, or names a stem that the model does not have.
+        """
+        if not self.stems:
+            raise UsageError(
+                f"preset {self.name!r} is a latent of model {self.model[:8]}, but {owner} takes weights of stems "
+                f"({one_line(', '.join(stems))}): make it for this one: "
+                f"qsep-live presets new {self.name} --query FILE --model NAME"
+            )
+        if self.stems == stems:
+            return self
+        missing = [name for name in self.stems if name not in stems]
+        if missing:
+            raise UsageError(
+                f"preset {self.name!r} needs the stem {shown(missing[0])}, but {owner} has "
+                f"{one_line(', '.join(stems))}: choose another preset, or a model with this stem"
+            )
+        return replace(self, latent=projected(self.latent, self.stems, stems), stems=stems)
+
+    def beside(self, other: Preset) -> Preset:
+        """This preset as it can lie on one path with ``other``: the same model, or its stems in their order.
+
+        Raises
+        ------
+        UsageError
+            There is nothing between the two.
+        """
+        if bool(self.stems) != bool(other.stems):
+            raise UsageError(
+                f"presets {other.name!r} ({one_line(other.kind)}) and {self.name!r} ({one_line(self.kind)}) cannot be "
+                "on one path: take presets of one kind"
+            )
+        if self.stems:
+            return self.for_stems(other.stems, f"what {other.name!r} plays with")
+        self.require_model(other.model, other.latent.size)
+        return self
 
 
 def check_name(name: str) -> None:
@@ -127,21 +208,7 @@ def check_name(name: str) -> None:
 
 
 def _checked_latent(value: object) -> NDArray[np.float32]:
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiu":
-            raise PresetError("latent", f"latent holds {value.dtype}, must hold numbers")
-        if value.shape != (LATENT_SIZE,):
-            raise PresetError("latent", f"latent has shape {value.shape}, must have ({LATENT_SIZE},)")
-        numbers = [float(number) for number in value]
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value, start=1):
-            if isinstance(item, bool) or not isinstance(item, int | float):
-                raise PresetError("latent", f"latent value {index} is {kind(item)}, must be a number")
-        if len(value) != LATENT_SIZE:
-            raise PresetError("latent", f"latent has {len(value)} numbers, must have {LATENT_SIZE}")
-        numbers = [_as_float(item) for item in value]
-    else:
-        raise PresetError("latent", f"latent is {kind(value)}, must be a list of {LATENT_SIZE} numbers")
+    numbers = _checked_numbers(value)
     with np.errstate(over="ignore"):
         latent = np.array(numbers, dtype=np.float32)
     wrong = np.flatnonzero(~np.isfinite(latent))
@@ -149,8 +216,54 @@ def _checked_latent(value: object) -> NDArray[np.float32]:
         raise PresetError(
             "latent", f"latent value {wrong[0] + 1} is NaN, infinite or too large, must be a finite number"
         )
+    if latent.size < 2:
+        raise PresetError("latent", f"latent has {latent.size} numbers, must have those of its model, 2 at least")
     latent.flags.writeable = False
     return latent
+
+
+def _checked_numbers(value: object) -> list[float]:
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiu":
+            raise PresetError("latent", f"latent holds {value.dtype}, must hold numbers")
+        if value.ndim != 1:
+            raise PresetError("latent", f"latent has shape {value.shape}, must have (n,)")
+        return [float(number) for number in value]
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value, start=1):
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise PresetError("latent", f"latent value {index} is {kind(item)}, must be a number")
+        return [_as_float(item) for item in value]
+    raise PresetError("latent", f"latent is {kind(value)}, must be a list of numbers")
+
+
+def _checked_stems(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise PresetError("stems", f"stems is {kind(value)}, must be names")
+    for name in value:
+        if not isinstance(name, str) or not name.strip() or len(name) > 64 or not name.isprintable():
+            is_what = shown(name) if isinstance(name, str) else kind(name)
+            raise PresetError("stems", f"a stem is called {is_what}, must be 1 to 64 printable characters")
+    if len(set(value)) != len(value):
+        raise PresetError("stems", "two stems have one name")
+    return tuple(value)
+
+
+def _checked_weights(value: object, stems: tuple[str, ...]) -> NDArray[np.float32]:
+    try:
+        numbers = _checked_numbers(value)
+    except PresetError as error:
+        raise PresetError("stems", str(error)) from None
+    if len(numbers) != len(stems):
+        raise PresetError("stems", f"there are {len(numbers)} weights for {len(stems)} stems")
+    for stem, weight in zip(stems, numbers, strict=True):
+        if not (math.isfinite(weight) and weight >= 0.0):
+            raise PresetError("stems", f"the weight of stem {shown(stem)} is {weight:g}, must be 0 or more")
+    if not any(numbers):
+        raise PresetError("stems", "the weights of all stems are 0: give one of them more")
+    weights = normalised(numbers)
+    weights.flags.writeable = False
+    return weights
 
 
 def _as_float(number: int | float) -> float:
