@@ -68,9 +68,8 @@ def preset_means(fingerprint: str, names: Sequence[str] = STEMS) -> dict[str, La
     library = PresetLibrary()
     latents = {}
     for name in names:
-        preset = library.get(name)
         try:
-            preset.require_model(fingerprint)
+            preset = library.for_model(name, None, fingerprint).preset
         except QsepError as error:
             raise QsepError(f"{error}; or say --means train for the means of the training songs") from None
         latents[name] = preset.latent

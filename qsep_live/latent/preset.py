@@ -197,6 +197,11 @@ class Preset:
         return self
 
 
+def is_name(name: str) -> bool:
+    """Whether ``name`` can name a preset."""
+    return bool(_NAME.fullmatch(name)) and name.lower() not in _RESERVED
+
+
 def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can name a preset (and its file, on every platform)."""
     if not _NAME.fullmatch(name):
