@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -178,6 +178,11 @@ class Preset:
             )
         return replace(self, latent=projected(self.latent, self.stems, stems), stems=stems)
 
+    def without_silent_stems(self) -> Preset:
+        """This preset without the stems whose weight is 0, so that it fits models that lack them; a latent as it is."""
+        heard = tuple(name for name, weight in zip(self.stems, self.latent, strict=False) if weight > 0.0)
+        return replace(self, latent=self.latent[self.latent > 0.0], stems=heard) if heard != self.stems else self
+
     def beside(self, other: Preset) -> Preset:
         """This preset as it can lie on one path with ``other``: the same model, or its stems in their order.
 
@@ -195,6 +200,12 @@ class Preset:
             return self.for_stems(other.stems, f"what {other.name!r} plays with")
         self.require_model(other.model, other.latent.size)
         return self
+
+
+def together(presets: Sequence[Preset]) -> list[Preset]:
+    """Presets of stems, each with a weight for every stem that one of them names, so that slerp joins them."""
+    names = tuple(dict.fromkeys(name for preset in presets for name in preset.stems))
+    return [preset.for_stems(names) for preset in presets]
 
 
 def is_name(name: str) -> bool:
