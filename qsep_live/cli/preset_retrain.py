@@ -167,8 +167,8 @@ def _others(model: ModelChoice, name: str) -> list[NDArray[np.float32]]:
     from qsep_live.latent.library import PresetLibrary
 
     return [
-        each.latent for each in PresetLibrary().presets()
-        if each.model == model.fingerprint and each.name != name and each.provenance.get("method") != METHOD
+        each.latent for each in PresetLibrary().latents_of(model.fingerprint)
+        if each.name != name and each.provenance.get("method") != METHOD
     ]  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def all_presets(fingerprint: str) -> dict[str, Latent]:
     """
     from qsep_live.latent.library import PresetLibrary
 
-    found = {preset.name: preset.latent for preset in PresetLibrary().presets() if preset.model == fingerprint}
+    found = {preset.name: preset.latent for preset in PresetLibrary().latents_of(fingerprint)}
     if not found:
         raise QsepError("there are no presets of this model; make some: qsep-live presets new")
     return found

@@ -145,6 +145,10 @@ class PresetLibrary:
                 found.setdefault((name, True), Found(_stem(name, spec.stems), None))
         return [found[key] for key in sorted(found)]
 
+    def latents_of(self, fingerprint: str) -> list[Preset]:
+        """All latents of an own network that can be read, by name."""
+        return [found.preset for found in self.every() if found.preset.model == fingerprint.lower()]
+
     def origin(self, path: Path | None) -> str:
         """Where a preset comes from, in a word: ``yours``, ``bundled``, or ``model`` (a stem of it)."""
         if path is None:

@@ -265,3 +265,10 @@ def test_every_preset_and_where_it_comes_from(library: PresetLibrary, user: Path
         ("vocals", "stems", "yours"),
     ]
     assert [fits(each.preset, BAND) for each in library.every(BAND)] == [kind == "stems" for _, kind, _ in found]
+
+
+def test_the_latents_of_a_model_are_not_hidden_by_weights_of_stems(library: PresetLibrary, user: Path) -> None:
+    save_preset(of_stems("vocals", vocals=1), user)
+    save_preset(Preset("alien", np.ones(32), "f" * 64), user)
+    assert [each.name for each in library.latents_of(MODEL)] == ["bass", "drums", "vocals"]
+    assert library.latents_of(MODEL)[2] == preset("vocals")
