@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qsep_live.latent.preset import Preset, Scalar
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_fields import Scalar
     from qsep_live.models.registry import Entry
 
 
@@ -138,7 +139,8 @@ def new(name: str, queries: tuple[str, ...], description: str, model: str | None
     With a model that gives stems: the square roots of the stems' shares of the energy in the queries.
     """
     from qsep_live.latent.library import PresetLibrary
-    from qsep_live.latent.preset import Preset, check_name
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_fields import check_name
 
     library = PresetLibrary()
     check_name(name)

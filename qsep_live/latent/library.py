@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from qsep_live.bundled import bundled_folder, user_folder
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.latent.preset import Preset, is_name
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_fields import is_name
 from qsep_live.latent.preset_file import SUFFIX, load_preset, save_preset
 from qsep_live.latent.slerp import LATENT_SIZE
 from qsep_live.latent.stem_weights import axis

@@ -5,35 +5,27 @@ Threading: presets do not change once made; any thread may read them.
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qsep_live.errors import QsepError, UsageError
+from qsep_live.errors import UsageError
+from qsep_live.latent.preset_fields import (
+    PresetError,
+    Provenance,
+    check_name,
+    checked_latent,
+    checked_model,
+    checked_provenance,
+    checked_stems,
+    checked_text,
+    checked_weights,
+)
 from qsep_live.latent.slerp import LATENT_SIZE
-from qsep_live.latent.stem_weights import normalised, projected
-from qsep_live.latent.wording import kind, one_line, shown
-
-Scalar = str | float | int
-Provenance = Mapping[str, Scalar | list[Scalar]]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_FINGERPRINT = re.compile(r"[0-9a-f]{8,128}")
-# Windows opens a device for these, whatever the suffix.
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
-
-
-class PresetError(QsepError):
-    """A field of a preset cannot be meant; ``key`` names the field."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(one_line(message))
-        self.key = key
+from qsep_live.latent.stem_weights import projected
+from qsep_live.latent.wording import one_line, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +71,15 @@ class Preset:
         if self.stems:
             if self.model:
                 raise PresetError("stems", "a preset has a model and a latent, or stems, not both")
-            object.__setattr__(self, "stems", _checked_stems(self.stems))
-            object.__setattr__(self, "latent", _checked_weights(self.latent, self.stems))
+            object.__setattr__(self, "stems", checked_stems(self.stems))
+            object.__setattr__(self, "latent", checked_weights(self.latent, self.stems))
         else:
-            object.__setattr__(self, "latent", _checked_latent(self.latent))
-            object.__setattr__(self, "model", _checked_model(self.model))
-        object.__setattr__(self, "description", _checked_text("description", self.description))
-        object.__setattr__(self, "provenance", _checked_provenance(self.provenance))
+            object.__setattr__(self, "latent", checked_latent(self.latent))
+            object.__setattr__(self, "model", checked_model(self.model))
+        object.__setattr__(self, "description", checked_text("description", self.description))
+        object.__setattr__(self, "provenance", checked_provenance(self.provenance))
         if self.effects is not None:
-            object.__setattr__(self, "effects", _checked_text("effects", self.effects))
+            object.__setattr__(self, "effects", checked_text("effects", self.effects))
             if not self.effects:
                 raise PresetError("effects", "effects is empty: name a rack file, or leave the key out")
 
@@ -206,131 +198,6 @@ def together(presets: Sequence[Preset]) -> list[Preset]:
     """Presets of stems, each with a weight for every stem that one of them names, so that slerp joins them."""
     names = tuple(dict.fromkeys(name for preset in presets for name in preset.stems))
     return [preset.for_stems(names) for preset in presets]
-
-
-def is_name(name: str) -> bool:
-    """Whether ``name`` can name a preset."""
-    return bool(_NAME.fullmatch(name)) and name.lower() not in _RESERVED
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError unless ``name`` can name a preset (and its file, on every platform)."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{shown(name)} cannot name a preset: use 1 to 64 of A-Z a-z 0-9 _ -, and begin with a letter or digit"
-        )
-    if name.lower() in _RESERVED:
-        raise UsageError(f"{name!r} cannot name a preset: Windows keeps that name for a device; choose another")
-
-
-def _checked_latent(value: object) -> NDArray[np.float32]:
-    numbers = _checked_numbers(value)
-    with np.errstate(over="ignore"):
-        latent = np.array(numbers, dtype=np.float32)
-    wrong = np.flatnonzero(~np.isfinite(latent))
-    if wrong.size:
-        raise PresetError(
-            "latent", f"latent value {wrong[0] + 1} is NaN, infinite or too large, must be a finite number"
-        )
-    if latent.size < 2:
-        raise PresetError("latent", f"latent has {latent.size} numbers, must have those of its model, 2 at least")
-    latent.flags.writeable = False
-    return latent
-
-
-def _checked_numbers(value: object) -> list[float]:
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fiu":
-            raise PresetError("latent", f"latent holds {value.dtype}, must hold numbers")
-        if value.ndim != 1:
-            raise PresetError("latent", f"latent has shape {value.shape}, must have (n,)")
-        return [float(number) for number in value]
-    if isinstance(value, list | tuple):
-        for index, item in enumerate(value, start=1):
-            if isinstance(item, bool) or not isinstance(item, int | float):
-                raise PresetError("latent", f"latent value {index} is {kind(item)}, must be a number")
-        return [_as_float(item) for item in value]
-    raise PresetError("latent", f"latent is {kind(value)}, must be a list of numbers")
-
-
-def _checked_stems(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise PresetError("stems", f"stems is {kind(value)}, must be names")
-    for name in value:
-        if not isinstance(name, str) or not name.strip() or len(name) > 64 or not name.isprintable():
-            is_what = shown(name) if isinstance(name, str) else kind(name)
-            raise PresetError("stems", f"a stem is called {is_what}, must be 1 to 64 printable characters")
-    if len(set(value)) != len(value):
-        raise PresetError("stems", "two stems have one name")
-    return tuple(value)
-
-
-def _checked_weights(value: object, stems: tuple[str, ...]) -> NDArray[np.float32]:
-    try:
-        numbers = _checked_numbers(value)
-    except PresetError as error:
-        raise PresetError("stems", str(error)) from None
-    if len(numbers) != len(stems):
-        raise PresetError("stems", f"there are {len(numbers)} weights for {len(stems)} stems")
-    for stem, weight in zip(stems, numbers, strict=True):
-        if not (math.isfinite(weight) and weight >= 0.0):
-            raise PresetError("stems", f"the weight of stem {shown(stem)} is {weight:g}, must be 0 or more")
-    if not any(numbers):
-        raise PresetError("stems", "the weights of all stems are 0: give one of them more")
-    weights = normalised(numbers)
-    weights.flags.writeable = False
-    return weights
-
-
-def _as_float(number: int | float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
-
-
-def _checked_model(value: object) -> str:
-    if isinstance(value, str) and _FINGERPRINT.fullmatch(value.lower()):
-        return value.lower()
-    is_what = shown(value) if isinstance(value, str) else kind(value)
-    raise PresetError("model", f"model is {is_what}, must be a fingerprint: 8 to 128 hex digits")
-
-
-def _checked_text(key: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise PresetError(key, f"{key} is {kind(value)}, must be text in quotes")
-    # Control characters would reach the terminal of whoever lists a stranger's presets.
-    for char in value:
-        if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t":
-            raise PresetError(key, f"{key} holds the control character U+{ord(char):04X}: remove it")
-    return value
-
-
-def _checked_provenance(value: object) -> dict[str, Scalar | list[Scalar]]:
-    if not isinstance(value, Mapping):
-        raise PresetError("provenance", f"provenance is {kind(value)}, must be a table: [provenance]")
-    checked: dict[str, Scalar | list[Scalar]] = {}
-    for key, item in value.items():
-        _checked_text("provenance", key)
-        if isinstance(item, list | tuple):
-            checked[key] = [_checked_scalar(key, one) for one in item]
-        else:
-            checked[key] = _checked_scalar(key, item)
-    return checked
-
-
-def _checked_scalar(key: str, value: object) -> Scalar:
-    if isinstance(value, str):
-        return _checked_text("provenance", value)
-    # TOML's whole numbers have 64 bits; Python would not even print the largest that it reads.
-    if isinstance(value, int) and -(2**63) <= value < 2**63:
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    raise PresetError(
-        "provenance",
-        f"provenance {shown(key)} is {kind(value)}, must be text, a finite 64-bit number, or a list of these",
-    )
 
 
 def _short_pair(one: str, other: str) -> tuple[str, str]:

@@ -16,7 +16,8 @@ import numpy as np
 import tomli_w
 
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.latent.preset import Preset, PresetError, check_name
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_fields import PresetError, check_name
 from qsep_live.latent.wording import kind, nearest, one_line, shown
 
 SCHEMA = 2

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.latent.preset import Preset, PresetError, check_name
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_fields import PresetError, check_name
 
 MODEL = "0123456789abcdef" * 4
 
