@@ -121,9 +121,10 @@ def model(machine: Machine, option: str | None, _device: str, _threads: int) -> 
     except QsepError as error:
         yield Finding("presets", "fail", str(error))
         return
-    presets = library.presets()
-    fitting = [preset.name for preset in presets if preset.model == choice.fingerprint]
-    others = [preset.name for preset in presets if preset.model != choice.fingerprint]
+    fitting = [preset.name for preset in library.latents_of(choice.fingerprint)]
+    # Weights of stems are for other models, as they should be: only a latent may be one that was left behind.
+    latents = [found.preset for found in library.every() if not found.preset.stems]
+    others = [preset.name for preset in latents if preset.model != choice.fingerprint]
     if not fitting:
         yield Finding(
             "presets", "fail", "none of the presets belongs to this model",

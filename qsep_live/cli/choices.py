@@ -112,18 +112,17 @@ def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ..
     from qsep_live.latent.library import PresetLibrary
 
     library = PresetLibrary()
-    presets = tuple(library.get(name) for name in names)
-    for preset in presets:
-        preset.require_model(model.fingerprint)
-    return presets
+    return tuple(library.for_model(name, None, model.fingerprint).preset for name in names)
 
 
-def preset_files(names: Sequence[str]) -> tuple[Path, ...]:
-    """The files of the presets called ``names``."""
+def preset_files(names: Sequence[str], model: ModelChoice) -> tuple[Path, ...]:
+    """The files of the presets called ``names``, each of ``model``."""
     from qsep_live.latent.library import PresetLibrary
 
     library = PresetLibrary()
-    return tuple(library.path(name) for name in names)
+    found = (library.for_model(name, None, model.fingerprint).path for name in names)
+    # A latent has a file always: only a stem of a model has none.
+    return tuple(path for path in found if path is not None)
 
 
 def choose_rack(option: str | None, presets: Sequence[Preset]) -> RackConfig | None:
@@ -160,7 +159,7 @@ def choose_parts(parts: Sequence[PartOption], racks: Sequence[str], model: Model
     for part, rack in zip(parts, each, strict=True):
         presets = choose_presets(part.names, model)
         outlet = Outlet(choose_rack(rack, presets), part.outputs)
-        chosen.append(Part(presets, preset_files(part.names), outlet))
+        chosen.append(Part(presets, preset_files(part.names, model), outlet))
     return tuple(chosen)
 
 

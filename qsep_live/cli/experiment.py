@@ -201,7 +201,7 @@ def zeroshot(
     prepare_folder(output)
     made, spec = ZeroShotMixtures(sounds, mixtures, seed), network_spec(model, device, threads, jobs)
     fingerprint = choices.choose_model(str(spec.path)).fingerprint
-    presets = {preset.name: preset.latent for preset in PresetLibrary().presets() if preset.model == fingerprint}
+    presets = {preset.name: preset.latent for preset in PresetLibrary().latents_of(fingerprint)}
     with track_bar("zero-shot", len(made)) as tell:
         report = zeroshot_report(spec, made, presets, metric, jobs, tell)
     finish(report, output)

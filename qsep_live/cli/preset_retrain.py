@@ -47,7 +47,8 @@ def retrain(
     """Move preset NAME until what it lets through has more of an emotion's pitch and density."""
     from qsep_live.compose.emotions import DEFAULT, emotion_of, load_references
     from qsep_live.latent.library import PresetLibrary
-    from qsep_live.latent.preset import Preset, check_name
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_fields import check_name
 
     english = emotion_of(emotion)
     table = load_references(Path(references).expanduser()) if references else DEFAULT
@@ -167,8 +168,8 @@ def _others(model: ModelChoice, name: str) -> list[NDArray[np.float32]]:
     from qsep_live.latent.library import PresetLibrary
 
     return [
-        each.latent for each in PresetLibrary().presets()
-        if each.model == model.fingerprint and each.name != name and each.provenance.get("method") != METHOD
+        each.latent for each in PresetLibrary().latents_of(model.fingerprint)
+        if each.name != name and each.provenance.get("method") != METHOD
     ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qsep_live.latent.preset import Scalar
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_fields import Scalar
+    from qsep_live.models.registry import Entry
 
 
 @click.group(
@@ -35,34 +37,37 @@ def presets(ctx: click.Context) -> None:
 
 
 @presets.command("list")
-@click.option("--model", metavar="FILE", help="Mark the presets of this model.")
+@click.option("--model", metavar="MODEL", help="Mark the presets of this model: a checkpoint, or a model's name.")
 @options.json_option
 def list_presets(model: str | None, as_json: bool) -> None:
     """List all presets, and whether they belong to the model."""
-    from qsep_live.latent.library import PresetLibrary
+    from qsep_live.latent.library import PresetLibrary, fits
     from qsep_live.ui.columns import columns
     from qsep_live.ui.lines import json_line
 
     library = PresetLibrary()
+    entry = _stems_of(model)
+    spec = None if entry is None else entry.spec
     try:
-        fingerprint = choices.choose_model(model).fingerprint
+        fingerprint = choices.choose_model(model).fingerprint if spec is None else spec.fingerprint
     except QsepError:
         if model is not None:
             raise
         fingerprint = None
-    found = library.presets()
+    found = library.every(spec)
     if as_json:
-        for preset in found:
-            values = {"name": preset.name, "bundled": library.is_bundled(preset.name), "model": preset.model}
-            values |= {"usable": preset.model == fingerprint, "description": preset.description}
+        for preset, path in found:
+            values: dict[str, Any] = {"name": preset.name, "bundled": library.origin(path) == "bundled"}
+            values |= {"origin": library.origin(path), "model": preset.model or None, "stems": list(preset.stems)}
+            usable = fingerprint is not None and fits(preset, spec, fingerprint)
+            values |= {"usable": usable, "description": preset.description}
             click.echo(json_line("preset", values))
     elif found:
         rows = []
-        for preset in found:
-            origin = "bundled" if library.is_bundled(preset.name) else "yours"
-            fits = "?" if fingerprint is None else "yes" if preset.model == fingerprint else "no"
-            rows.append((preset.name, origin, fits, " ".join(preset.description.split())))
-        for line in columns(rows, ("PRESET", "ORIGIN", "FITS MODEL", "DESCRIPTION")):
+        for preset, path in found:
+            answer = "?" if fingerprint is None else "yes" if fits(preset, spec, fingerprint) else "no"
+            rows.append((preset.name, library.origin(path), answer, preset.kind, " ".join(preset.description.split())))
+        for line in columns(rows, ("PRESET", "ORIGIN", "FITS MODEL", "KIND", "DESCRIPTION")):
             click.echo(line)
     else:
         click.echo("no presets; make one: qsep-live presets new NAME --query FILE")
@@ -76,6 +81,7 @@ def list_presets(model: str | None, as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show what a preset says about itself."""
     from qsep_live.latent.library import PresetLibrary
+    from qsep_live.latent.stem_weights import gains, shares_in_words
     from qsep_live.ui.columns import columns
     from qsep_live.ui.lines import json_line
 
@@ -85,7 +91,8 @@ def show(name: str, as_json: bool) -> None:
         values: dict[str, Any] = {
             "name": preset.name,
             "file": str(path),
-            "model": preset.model,
+            "model": preset.model or None,
+            "stems": list(preset.stems),
             "description": preset.description,
             "effects": preset.effects,
             "provenance": dict(preset.provenance),
@@ -93,11 +100,17 @@ def show(name: str, as_json: bool) -> None:
         }
         click.echo(json_line("preset", values))
         return
-    rows = [("name", preset.name), ("file", str(path)), ("model", preset.model)]
+    rows = [("name", preset.name), ("file", str(path))]
+    rows += [] if preset.stems else [("model", preset.model)]
     rows += [("description", " ".join(preset.description.split()))] if preset.description else []
     rows += [("effects", preset.effects)] if preset.effects else []
     rows += [(key, _words(value)) for key, value in preset.provenance.items()]
-    rows.append(("latent", " ".join(f"{value:+.3f}" for value in preset.latent)))
+    if preset.stems:
+        rows.append(("energy", shares_in_words(preset.latent, preset.stems)))
+        heard = zip(preset.stems, gains(preset.latent), strict=True)
+        rows.append(("gains", ", ".join(f"{stem} {gain:.3f}" for stem, gain in heard)))
+    else:
+        rows.append(("latent", " ".join(f"{value:+.3f}" for value in preset.latent)))
     for line in columns(rows):
         click.echo(line)
 
@@ -114,21 +127,37 @@ def show(name: str, as_json: bool) -> None:
     help="Sound of the instrument alone; more than one may be given.",
 )
 @click.option("--description", default="", help="A short text.")
-@click.option("--model", metavar="FILE", help="Checkpoint (.safetensors); the one that comes along by default.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Checkpoint (.safetensors), or a model's name; the one that comes along by default.",
+)
 @options.overwrite_option
 def new(name: str, queries: tuple[str, ...], description: str, model: str | None, overwrite: bool) -> None:
-    """Make a preset from sound: the Query-net's mean latent over all 3-second segments of the queries."""
+    """Make a preset from sound: the Query-net's mean latent over all 3-second segments of the queries.
+
+    With a model that gives stems: the square roots of the stems' shares of the energy in the queries.
+    """
     from qsep_live.latent.library import PresetLibrary
-    from qsep_live.latent.preset import Preset, check_name
-    from qsep_live.latent.query import query_latent, sounding_segments
-    from qsep_live.nets.encode import encode
-    from qsep_live.nets.model import load_model
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset_fields import check_name
 
     library = PresetLibrary()
     check_name(name)
     _refuse_taken(library.names(), name, overwrite)
+    entry = _stems_of(model)
+    if entry is not None:
+        _refuse_taken(entry.spec.stems, name, overwrite)
+        made, told = _of_stems(entry, name, queries, description)
+        click.echo(f"{library.save(made, overwrite)}: {name} from {len(queries)} queries: {told}")
+        return
+    from qsep_live.dsp.grid import MODEL_RATE
+    from qsep_live.latent.query import query_latent, sounding_segments
+    from qsep_live.nets.encode import encode
+    from qsep_live.nets.model import load_model
+
     chosen = choices.choose_model(model)
-    sounds = [_query(Path(query).expanduser()) for query in queries]
+    sounds = [_query(Path(query).expanduser(), MODEL_RATE, 1)[0] for query in queries]
     found = query_latent(partial(encode, load_model(chosen.path)), sounds)
     segments = sum(len(sounding_segments(sound)) for sound in sounds)
     provenance: dict[str, Scalar | list[Scalar]] = {
@@ -147,15 +176,23 @@ def new(name: str, queries: tuple[str, ...], description: str, model: str | None
 @click.option("--between", nargs=2, metavar="A B", required=True, help="The two presets.")
 @click.option("--at", "place", type=options.SHARE, default="0.5", show_default=True, help="0 is A, 1 is B.")
 @click.option("--description", default="", help="A short text.")
+@click.option("--model", metavar="NAME", help="Model that gives stems: each of them is a preset.")
 @options.overwrite_option
-def blend(name: str, between: tuple[str, str], place: float, description: str, overwrite: bool) -> None:
+def blend(
+    name: str, between: tuple[str, str], place: float, description: str, model: str | None, overwrite: bool
+) -> None:
     """Make a preset that lies between two others, on the great circle (slerp)."""
     from qsep_live.latent.library import PresetLibrary
     from qsep_live.latent.morph import Morph
-    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.preset import Preset, together
 
     library = PresetLibrary()
-    ends = [library.get(end) for end in between]
+    entry = _stems_of(model)
+    if model is not None and entry is None:
+        raise UsageError(f"--model {model}: there is no model of this name here that gives stems")
+    ends = [library.get(end) if entry is None else library.for_model(end, entry.spec).preset for end in between]
+    if all(end.stems for end in ends):
+        ends = together(ends)
     latent = Morph(ends).latent(place)
     provenance: dict[str, Scalar | list[Scalar]] = {
         "made_by": f"qsep-live {__version__}",
@@ -163,7 +200,8 @@ def blend(name: str, between: tuple[str, str], place: float, description: str, o
         "between": list(between),
         "at": place,
     }
-    made = Preset(name, latent, ends[0].model, description or Morph(ends).describe(place), provenance)
+    text = description or Morph(ends).describe(place)
+    made = Preset(name, latent, ends[0].model, text, provenance, stems=ends[0].stems).without_silent_stems()
     click.echo(f"{library.save(made, overwrite)}: {made.name}, {Morph(ends).describe(place)}")
 
 
@@ -176,18 +214,49 @@ def remove(name: str) -> None:
     click.echo(f"removed {PresetLibrary().remove(name)}")
 
 
-def _query(path: Path) -> NDArray[np.float32]:
-    """A query as the network takes it: mono at the model's rate."""
+def _stems_of(model: str | None) -> Entry | None:
+    """The model of ``--model``, if that is the name of one that gives stems."""
+    from qsep_live.models.registry import find_stems
+
+    return None if model is None else find_stems(model)
+
+
+def _of_stems(entry: Entry, name: str, queries: tuple[str, ...], description: str) -> tuple[Preset, str]:
+    """The preset of queries that a model's stems were got from, and the shares of the energy in words."""
+    from qsep_live.latent.preset import Preset
+    from qsep_live.latent.stem_query import query_weights
+    from qsep_live.latent.stem_weights import shares_in_words
+
+    spec = entry.spec
+    sounds = [_query(Path(query).expanduser(), spec.rate, spec.channels) for query in queries]
+    weights = query_weights(entry.open(threads=choices.offline_threads(None)), sounds)
+    provenance: dict[str, Scalar | list[Scalar]] = {
+        "made_by": f"qsep-live {__version__}",
+        "date": _today(),
+        "model": spec.name,
+        "queries": [Path(query).name for query in queries],
+        "seconds": round(sum(sound.shape[1] for sound in sounds) / spec.rate, 2),
+    }
+    made = Preset(name, weights, description=description, provenance=provenance, stems=spec.stems)
+    return made.without_silent_stems(), shares_in_words(weights, spec.stems)
+
+
+def _query(path: Path, rate: int, channels: int) -> NDArray[np.float32]:
+    """A query as a model takes it, (channels, samples) at its rate: one channel is twice, or several are mixed."""
+    import numpy as np
+
     from qsep_live.audio.files import open_audio
     from qsep_live.audio.resample import resample
-    from qsep_live.dsp.grid import MODEL_RATE
 
     with open_audio(path) as reader:
         blocks: Iterator[NDArray[np.float32]] = reader.blocks(1 << 16)
-        mono = _joined(block.mean(axis=1, keepdims=True, dtype="float32") for block in blocks)
+        # Channels that are as many as the model's are its own; any others are mixed to the middle.
+        kept = (b if b.shape[1] == channels else b.mean(axis=1, keepdims=True, dtype="float32") for b in blocks)
+        sound = _joined(kept)
         if reader.repaired:
             raise QsepError(f"{path}: holds {reader.repaired} NaN or infinite samples: export the sound again")
-        return resample(mono, reader.rate, MODEL_RATE)[:, 0]
+    resampled = resample(sound, reader.rate, rate).T
+    return np.ascontiguousarray(np.broadcast_to(resampled, (channels, resampled.shape[1])))
 
 
 def _joined(pieces: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -196,7 +265,7 @@ def _joined(pieces: Iterator[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.concatenate(list(pieces))
 
 
-def _refuse_taken(names: list[str], name: str, overwrite: bool) -> None:
+def _refuse_taken(names: Sequence[str], name: str, overwrite: bool) -> None:
     """Before the work, not after it; the library itself looks again when it saves."""
     if not overwrite and name.lower() in (taken.lower() for taken in names):
         raise UsageError(f"there is a preset {name!r} already: choose another name, or say --overwrite")

@@ -68,9 +68,8 @@ def preset_means(fingerprint: str, names: Sequence[str] = STEMS) -> dict[str, La
     library = PresetLibrary()
     latents = {}
     for name in names:
-        preset = library.get(name)
         try:
-            preset.require_model(fingerprint)
+            preset = library.for_model(name, None, fingerprint).preset
         except QsepError as error:
             raise QsepError(f"{error}; or say --means train for the means of the training songs") from None
         latents[name] = preset.latent
@@ -87,7 +86,7 @@ def all_presets(fingerprint: str) -> dict[str, Latent]:
     """
     from qsep_live.latent.library import PresetLibrary
 
-    found = {preset.name: preset.latent for preset in PresetLibrary().presets() if preset.model == fingerprint}
+    found = {preset.name: preset.latent for preset in PresetLibrary().latents_of(fingerprint)}
     if not found:
         raise QsepError("there are no presets of this model; make some: qsep-live presets new")
     return found

@@ -1,6 +1,7 @@
 """The presets a user has: their own folder first, then the ones that come with qsep-live.
 
-The folders are read anew at each call, so files that come or go are noticed.
+The folders are read anew at each call, so files that come or go are noticed. Each stem of a model that gives stems is a
+preset too, without a file: `for_model`.
 
 Threading: any thread; keep it away from the audio callback, it reads files.
 """
@@ -9,12 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from qsep_live.bundled import bundled_folder, user_folder
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_fields import is_name
 from qsep_live.latent.preset_file import SUFFIX, load_preset, save_preset
+from qsep_live.latent.slerp import LATENT_SIZE
+from qsep_live.latent.stem_weights import axis
 from qsep_live.latent.wording import nearest, one_line, shown
+from qsep_live.models.spec import SeparatorSpec
+
+
+class Found(NamedTuple):
+    """A preset and its file; None where it is a stem of a model and has no file."""
+
+    preset: Preset
+    path: Path | None
 
 
 class PresetLibrary:
@@ -50,7 +63,7 @@ class PresetLibrary:
         return self._read()[0]
 
     def problems(self) -> list[str]:
-        """One line for each file or folder that cannot be read."""
+        """One line for each file or folder that cannot be read, hidden ones left out."""
         return self._read()[1]
 
     def get(self, name: str) -> Preset:
@@ -69,8 +82,79 @@ class PresetLibrary:
         """The file of preset ``name``; raises UsageError if there is none."""
         found = self._files()[0].get(name)
         if found is None:
-            raise self._unknown(name)
-        return found
+            raise self._unknown(name, self.names())
+        return found[0]
+
+    def for_model(self, name: str, spec: SeparatorSpec | None, fingerprint: str = "") -> Found:
+        """The preset called ``name`` as a model takes it, and its file.
+
+        Files of the kind that the model takes (latents, or weights of stems) are asked, the user's first; then, of a
+        model that gives stems, the stem of this name.
+
+        Parameters
+        ----------
+        spec
+            Of the model; None is an own network.
+        fingerprint
+            Of an own network.
+
+        Returns
+        -------
+        Found
+            Of a model that gives stems: with a weight for each of ``spec.stems``, in this order.
+
+        Raises
+        ------
+        UsageError
+            There is none, or it belongs to another model, or needs a stem that this one lacks.
+        QsepError
+            Its file is broken.
+        """
+        stems = spec.stems if spec is not None else ()
+        others = []
+        for path in self._files()[0].get(name, []):
+            preset = load_preset(path)
+            if bool(preset.stems) != bool(stems):
+                others.append(preset)
+                continue
+            try:
+                return Found(_fitted(preset, spec, fingerprint), path)
+            except UsageError as error:
+                instead = self._instead(name, path, spec, fingerprint)
+                raise UsageError(f"{error}{instead}") from None
+        if name in stems:
+            return Found(_stem(name, stems), None)
+        if others:
+            _fitted(others[0], spec, fingerprint)
+        raise self._unknown(name, self._fitting(spec, fingerprint), f" for {spec.name}" if spec and stems else "")
+
+    def every(self, spec: SeparatorSpec | None = None) -> list[Found]:
+        """All presets that can be read, by name, and the stems of ``spec``. One name may come twice, once a kind: a
+        latent hides no weights of stems, nor they a latent."""
+        found: dict[tuple[str, bool], Found] = {}
+        broken = set()
+        for name, paths in self._files()[0].items():
+            for path in paths:
+                try:
+                    preset = load_preset(path)
+                except QsepError:
+                    broken.add(name)  # it hides what comes after it, whatever kind it may be of
+                    break
+                found.setdefault((name, bool(preset.stems)), Found(preset, path))
+        for name in spec.stems if spec is not None else ():
+            if is_name(name) and name not in broken and spec is not None:
+                found.setdefault((name, True), Found(_stem(name, spec.stems), None))
+        return [found[key] for key in sorted(found)]
+
+    def latents_of(self, fingerprint: str) -> list[Preset]:
+        """All latents of an own network that can be read, by name."""
+        return [found.preset for found in self.every() if found.preset.model == fingerprint.lower()]
+
+    def origin(self, path: Path | None) -> str:
+        """Where a preset comes from, in a word: ``yours``, ``bundled``, or ``model`` (a stem of it)."""
+        if path is None:
+            return "model"
+        return "yours" if path.parent == self.folders[0] else "bundled"
 
     def is_bundled(self, name: str) -> bool:
         """Whether ``name`` comes from a folder that is only read; raises UsageError if there is none."""
@@ -114,9 +198,25 @@ class PresetLibrary:
             raise QsepError(one_line(f"{path}: cannot be removed ({error.strerror or error})")) from None
         return path
 
-    def _files(self) -> tuple[dict[str, Path], list[str]]:
-        """The file that each name stands for, sorted by name, and the folders that cannot be listed."""
-        files: dict[str, Path] = {}
+    def _fitting(self, spec: SeparatorSpec | None, fingerprint: str) -> list[str]:
+        return [found.preset.name for found in self.every(spec) if fits(found.preset, spec, fingerprint)]
+
+    def _instead(self, name: str, path: Path, spec: SeparatorSpec | None, fingerprint: str) -> str:
+        """What to say of a preset of the same name that ``path`` hides and that fits, if there is one."""
+        stems = spec.stems if spec is not None else ()
+        for later in self._files()[0][name]:
+            if later == path:
+                continue
+            try:
+                if fits(load_preset(later), spec, fingerprint):
+                    return one_line(f"; or rename {path}, and the {name!r} that comes with qsep-live is used")
+            except QsepError:
+                continue
+        return one_line(f"; or rename {path}, and the model's own stem {name!r} is used") if name in stems else ""
+
+    def _files(self) -> tuple[dict[str, list[Path]], list[str]]:
+        """The files of each name, the one it stands for first, by name; and the folders that cannot be listed."""
+        files: dict[str, list[Path]] = {}
         problems = []
         for folder in self.folders:
             try:
@@ -129,24 +229,43 @@ class PresetLibrary:
                 continue
             for path in entries:
                 if path.suffix == SUFFIX and not path.name.startswith("."):
-                    files.setdefault(path.stem, path)
+                    files.setdefault(path.stem, []).append(path)
         return dict(sorted(files.items())), problems
 
     def _read(self) -> tuple[list[Preset], list[str]]:
         files, problems = self._files()
         presets = []
-        for path in files.values():
+        for path, *_hidden in files.values():
             try:
                 presets.append(load_preset(path))
             except QsepError as error:
                 problems.append(str(error))
         return presets, problems
 
-    def _unknown(self, name: str) -> UsageError:
-        names = self.names()
+    def _unknown(self, name: str, names: Sequence[str], owner: str = "") -> UsageError:
         if not names:
             folders = ", ".join(str(folder) for folder in self.folders)
             return UsageError(one_line(f"there is no preset {shown(name)}: no presets are in {folders}"))
         guess = nearest(name, names)
         hint = f" Did you mean {guess!r}?" if guess else ""
-        return UsageError(f"there is no preset {shown(name)}; there are {', '.join(names)}.{hint}")
+        return UsageError(one_line(f"there is no preset {shown(name)}{owner}; there are {', '.join(names)}.{hint}"))
+
+
+def fits(preset: Preset, spec: SeparatorSpec | None, fingerprint: str = "") -> bool:
+    """Whether a model (see `PresetLibrary.for_model`) can use ``preset``."""
+    try:
+        _fitted(preset, spec, fingerprint)
+    except UsageError:
+        return False
+    return True
+
+
+def _fitted(preset: Preset, spec: SeparatorSpec | None, fingerprint: str) -> Preset:
+    if spec is not None and spec.stems:
+        return preset.for_stems(spec.stems, spec.name)
+    preset.require_model(fingerprint or (spec.fingerprint if spec else ""), spec.latent if spec else LATENT_SIZE)
+    return preset
+
+
+def _stem(name: str, stems: tuple[str, ...]) -> Preset:
+    return Preset(name, axis(name, stems), stems=stems, description=f"The stem {name} alone.")

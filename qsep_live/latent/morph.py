@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qsep_live.errors import UsageError
 from qsep_live.latent.preset import Preset
 from qsep_live.latent.slerp import slerp
-from qsep_live.latent.wording import nearest, shown
+from qsep_live.latent.wording import nearest, one_line, shown
 
 TIME_CONSTANT = 0.08
 _ARRIVED = 1e-4
@@ -27,24 +27,20 @@ class Morph:
     Parameters
     ----------
     presets : sequence of Preset
-        At least one, all of one model. One alone is a constant. A preset may come more than once.
+        At least one, all latents of one model, or all weights of the same stems in the same order
+        (`Preset.for_stems`). One alone is a constant. A preset may come more than once.
 
     Raises
     ------
     UsageError
-        No preset, or presets of different models.
+        No preset, presets of different models or stems, or latents among weights of stems.
     """
 
     def __init__(self, presets: Sequence[Preset]) -> None:
         if not presets:
             raise UsageError("a morph needs at least one preset: name one with --preset")
         for preset in presets[1:]:
-            if preset.model != presets[0].model:
-                raise UsageError(
-                    f"presets {presets[0].name!r} (model {presets[0].model[:8]}) and {preset.name!r} (model "
-                    f"{preset.model[:8]}) belong to different models: make one again for the other's "
-                    f"model with qsep-live presets new {preset.name} --query FILE"
-                )
+            _require_one_space(presets[0], preset)
         self.presets = tuple(presets)
 
     @property
@@ -53,7 +49,7 @@ class Morph:
         return [preset.name for preset in self.presets]
 
     def latent(self, position: float) -> NDArray[np.float32]:
-        """The latent (32,) float32 at ``position``, which is clamped to [0, 1]."""
+        """The latent, (n,) float32, at ``position``, which is clamped to [0, 1]."""
         index, alpha = self._place(position)
         if alpha == 0.0:
             return self.presets[index].latent
@@ -160,7 +156,7 @@ class LatentPath:
 
     @property
     def latent(self) -> NDArray[np.float32]:
-        """The latent (32,) float32 after the last step, read-only; the same object while nothing moves."""
+        """The latent, (n,) float32, after the last step, read-only; the same object while nothing moves."""
         return self._latent
 
     @property
@@ -191,18 +187,19 @@ class LatentPath:
             self._depart(self._target)
 
     def pick(self, preset: str | Preset) -> None:
-        """Send the latent straight to a preset: one on the path by its name, or any preset of the same model.
+        """Send the latent straight to a preset: one on the path by its name, or any preset of the same model or stems.
 
         Raises
         ------
         UsageError
-            The name is not on the path, or the preset belongs to another model.
+            The name is not on the path, or the preset belongs to another model or needs another stem.
         """
-        if isinstance(preset, Preset) and preset not in self._morph.presets:
-            preset.require_model(self._morph.presets[0].model)
-            self._held = preset
-            self._depart(self._target)
-            return
+        if isinstance(preset, Preset):
+            preset = preset.beside(self._morph.presets[0])
+            if preset not in self._morph.presets:
+                self._held = preset
+                self._depart(self._target)
+                return
         name = preset.name if isinstance(preset, Preset) else preset
         self._target = self._morph.position_of(name)
         self._held = None
@@ -214,16 +211,16 @@ class LatentPath:
         Raises
         ------
         UsageError
-            The path belongs to another model: nothing lies between, make a new `LatentPath`.
+            The path belongs to another model or other stems: nothing lies between, make a new `LatentPath`.
         """
-        morph.presets[0].require_model(self._morph.presets[0].model)
+        _require_one_space(self._morph.presets[0], morph.presets[0])
         self._morph = morph
         self._target = min(max(float(position), 0.0), 1.0)
         self._held = None
         self._depart(self._target)
 
     def step(self, dt: float) -> NDArray[np.float32]:
-        """Let ``dt`` seconds pass; returns the latent (32,) float32, read-only."""
+        """Let ``dt`` seconds pass; returns the latent, (n,) float32, read-only."""
         if self.settled:
             return self._latent
         position = self._glide.step(dt, self._target)
@@ -246,6 +243,24 @@ class LatentPath:
         self._origin = self._latent
         self._progress.position = 0.0
         self._glide.position = position
+
+
+def _require_one_space(one: Preset, other: Preset) -> None:
+    """Raise UsageError unless slerp between the two means something."""
+    if not one.stems and not other.stems and one.model != other.model:
+        raise UsageError(
+            f"presets {one.name!r} (model {one.model[:8]}) and {other.name!r} (model {other.model[:8]}) belong to "
+            "different models: make one again for the other's model with "
+            f"qsep-live presets new {other.name} --query FILE"
+        )
+    if one.stems != other.stems and one.stems and other.stems:
+        raise UsageError(
+            one_line(
+                f"presets {one.name!r} ({one.kind}) and {other.name!r} ({other.kind}) weigh different stems: "
+                "bring both to the stems of one model"
+            )
+        )
+    other.beside(one)
 
 
 def _read_only(latent: NDArray[np.float32]) -> NDArray[np.float32]:

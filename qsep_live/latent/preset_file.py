@@ -10,21 +10,24 @@ import re
 import secrets
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tomli_w
 
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.latent.preset import Preset, PresetError, check_name
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_fields import PresetError, check_name
 from qsep_live.latent.wording import kind, nearest, one_line, shown
 
-SCHEMA = 1
+SCHEMA = 2
+"""What is written. 1 and 2 are read: 1 had latents alone, and 2 says the same of them."""
 # A preset has 1 to 10 KiB. Dotted keys take quadratic time to parse, so a hostile file must be small.
 MAX_BYTES = 32 * 1024
 SUFFIX = ".toml"
 
-_KEYS = ("schema", "model", "latent", "description", "effects", "provenance")
-_REQUIRED = ("schema", "model", "latent")
+_KEYS = ("schema", "model", "latent", "stems", "description", "effects", "provenance")
+_NEEDS = "a preset needs schema, and either model and latent, or stems"
 
 
 def load_preset(path: Path) -> Preset:
@@ -79,12 +82,18 @@ def parse_preset(data: bytes, name: str, where: str) -> Preset:
 
 def dump_preset(preset: Preset) -> str:
     """The text of the preset's TOML file; reading it back gives an equal preset."""
-    table: dict[str, object] = {"schema": SCHEMA, "model": preset.model}
+    table: dict[str, object] = {"schema": SCHEMA}
+    if not preset.stems:
+        table["model"] = preset.model
     if preset.description:
         table["description"] = preset.description
     if preset.effects is not None:
         table["effects"] = preset.effects
-    table["latent"] = [_shortest(value) for value in preset.latent]
+    numbers = [_shortest(value) for value in preset.latent]
+    if preset.stems:
+        table["stems"] = dict(zip(preset.stems, numbers, strict=True))
+    else:
+        table["latent"] = numbers
     if preset.provenance:
         table["provenance"] = dict(preset.provenance)
     return tomli_w.dumps(table)
@@ -124,28 +133,48 @@ def save_preset(preset: Preset, folder: Path) -> Path:
 
 def _preset_of(table: dict[str, object], name: str) -> Preset:
     schema = table.get("schema")
-    if "schema" in table and (type(schema) is not int or schema != SCHEMA):
+    if "schema" in table and (type(schema) is not int or not 1 <= schema <= SCHEMA):
         newer = isinstance(schema, int) and schema > SCHEMA
         hint = "update qsep-live, or make the preset again" if newer else f"write schema = {SCHEMA}"
-        raise PresetError("schema", f"this version reads presets of schema {SCHEMA} alone: {hint}")
+        raise PresetError("schema", f"this version reads presets of schema 1 to {SCHEMA}: {hint}")
     for key in table:
         if key not in _KEYS:
             raise PresetError(key, _unknown_key(key))
-    for key in _REQUIRED:
-        if key not in table:
-            raise PresetError(key, f"{key!r} is missing; a preset needs {', '.join(_REQUIRED)}")
+    if "schema" not in table:
+        raise PresetError("schema", f"'schema' is missing; {_NEEDS}")
     for key in ("model", "description", "effects"):
         if key in table and not isinstance(table[key], str):
             raise PresetError(key, f"{key} is {kind(table[key])}, must be text in quotes")
     # Preset itself checks the rest, whatever the types are.
-    return Preset(
-        name=name,
-        latent=table["latent"],  # type: ignore[arg-type]
-        model=str(table["model"]),
-        description=str(table.get("description", "")),
-        provenance=table.get("provenance", {}),  # type: ignore[arg-type]
-        effects=str(table["effects"]) if "effects" in table else None,
-    )
+    texts: dict[str, Any] = {
+        "description": str(table.get("description", "")),
+        "provenance": table.get("provenance", {}),
+        "effects": str(table["effects"]) if "effects" in table else None,
+    }
+    if "stems" in table:
+        return _of_stems(table, name, texts)
+    for key in ("model", "latent"):
+        if key not in table:
+            raise PresetError(key, f"{key!r} is missing; {_NEEDS}")
+    latent: Any = table["latent"]
+    return Preset(name, latent, str(table["model"]), **texts)
+
+
+def _of_stems(table: dict[str, object], name: str, texts: dict[str, Any]) -> Preset:
+    if table["schema"] == 1:
+        raise PresetError("stems", "stems came with schema 2: write schema = 2")
+    for key in ("model", "latent"):
+        if key in table:
+            raise PresetError(key, f"a preset has stems, or model and latent, not both: leave {key} or [stems] out")
+    stems = table["stems"]
+    if not isinstance(stems, dict) or not stems:
+        is_what = "empty" if isinstance(stems, dict) else kind(stems)
+        raise PresetError("stems", f"stems is {is_what}, must be a table of names and weights: [stems]")
+    for stem, weight in stems.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise PresetError("stems", f"the weight of stem {shown(stem)} is {kind(weight)}, must be a number")
+    weights: Any = list(stems.values())
+    return Preset(name, weights, stems=tuple(stems), **texts)
 
 
 def _unknown_key(key: str) -> str:

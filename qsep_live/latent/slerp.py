@@ -1,4 +1,4 @@
-"""Spherical interpolation between two latents, defined for every pair of vectors.
+"""Spherical interpolation between two latents of any size, defined for every pair of vectors.
 
 Threading: pure functions, any thread.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LATENT_SIZE = 32
+"""Numbers in a latent of the own networks. `slerp` takes any number."""
 
 _NO_DIRECTION = 1e-12
 _SAME = 1e-6
@@ -26,20 +27,20 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], alpha: float) -> NDArr
 
     Parameters
     ----------
-    a, b : (32,) float32
-        Latents, finite.
+    a, b : (n,) float32
+        Latents of one size, finite.
     alpha : float
         0 gives ``a`` exactly, 1 gives ``b`` exactly; values outside [0, 1] are clamped.
 
     Returns
     -------
-    (32,) float32
+    (n,) float32
         A new array, always finite.
 
     Raises
     ------
     ValueError
-        A vector has another shape or holds NaN or infinity, or ``alpha`` is NaN.
+        A vector is none or of another size than the other, or holds NaN or infinity; or ``alpha`` is NaN.
 
     Notes
     -----
@@ -48,12 +49,15 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], alpha: float) -> NDArr
     - a vector of length zero has no direction: straight line (lerp);
     - (nearly) equal directions: straight line, which is the equation's limit;
     - opposite directions: infinitely many great circles join them. The one taken leans towards the coordinate
-      axis on which the vectors are smallest (the first, if several), the same there and back;
+      axis on which the vectors are smallest (the first, if several), the same there and back; of one number
+      alone there is no circle, and the line is straight;
     - within 10 degrees of opposite, vectors of unequal length would be thrown far out (the equation's length
       grows without bound). There the result fades to a turn at linearly changing length, which is what the
       equation gives for equal lengths.
     """
     a64, b64 = _checked(a, "a"), _checked(b, "b")
+    if a64.shape != b64.shape:
+        raise ValueError(f"a has shape {a64.shape} and b {b64.shape}: latents of one model have one size")
     if math.isnan(alpha):
         raise ValueError("alpha is NaN")
     if alpha <= 0.0:
@@ -67,8 +71,8 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], alpha: float) -> NDArr
 def _checked(vector: NDArray[np.float32], which: str) -> NDArray[np.float64]:
     # float64 inside: squares of any float32 neither overflow nor vanish.
     wide = np.asarray(vector, dtype=np.float64)
-    if wide.shape != (LATENT_SIZE,):
-        raise ValueError(f"{which} has shape {wide.shape}, a latent has ({LATENT_SIZE},)")
+    if wide.ndim != 1 or not wide.size:
+        raise ValueError(f"{which} has shape {wide.shape}, a latent has (n,)")
     if not np.isfinite(wide).all():
         raise ValueError(f"{which} holds NaN or infinity")
     return wide
@@ -85,7 +89,7 @@ def between(a: NDArray[np.float64], b: NDArray[np.float64], alpha: float) -> NDA
     # Two half-angle arctangents instead of arccos, which loses half the digits at 0 and at pi.
     theta = 2.0 * math.atan2(apart, together)
     to_opposite = 2.0 * math.atan2(together, apart)
-    if theta < _SAME:
+    if theta < _SAME or a.size == 1:
         return beta * a + alpha * b
     if to_opposite < _OPPOSITE:
         return _turn(unit_a, _side(unit_a), alpha * math.pi, beta * length_a + alpha * length_b)

@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qsep_live.cli import checks
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_file import save_preset
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +74,17 @@ def test_a_model_without_presets_fails(
     told = qsep("doctor", "--model", tiny_model[0])
     assert told.code == 1
     assert "presets new" in told.out
+
+
+def test_a_preset_of_stems_is_not_one_to_be_made_again(
+    qsep: Callable[..., Any], home: Path, tiny_model: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "CHECKS", (checks.model,))
+    save_preset(Preset("duo", np.ones(2), stems=("bass", "vocals")), home / "presets")
+    told = qsep("doctor", "--model", tiny_model[0])
+    assert told.code == 0
+    assert "stranger" in told.out
+    assert "duo" not in told.out
 
 
 def test_one_sick_part_does_not_hide_the_others(qsep: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qsep_live.latent.preset_file import load_preset
+import qsep_live
+from qsep_live.latent.preset import Preset
+from qsep_live.latent.preset_file import load_preset, save_preset
 from qsep_live.latent.slerp import slerp
 
 Qsep = Callable[..., Any]
@@ -142,4 +145,141 @@ def test_bad_input(
     before = sorted(path.name for path in (home / "presets").iterdir())
     model = ["--model", tiny_model[0]] if arguments[0] == "new" and "--model" not in arguments else []
     qsep("presets", *arguments, *model).fails(code, *words)
+    assert sorted(path.name for path in (home / "presets").iterdir()) == before
+
+
+BANDS = '''
+"""A separator of another package: what lies below 1 kHz, and the rest."""
+
+import numpy as np
+
+from qsep_live.models.spec import SeparatorSpec
+
+
+class Bands:
+    spec = SeparatorSpec(
+        name="bands", fingerprint="00ba", rate=44100, channels=2, carrier="stems", latent=3, windows=(32768, 8192),
+        hop=1024, stems=("low", "high", "nothing"),
+    )
+
+    def __init__(self, device="auto", threads=1, exact=True):
+        assert threads >= 1
+
+    def warm_up(self, window):
+        pass
+
+    def __call__(self, window):
+        assert window.shape == (2, 32768) and window.dtype == np.float32
+        spectrum = np.fft.rfft(window)
+        spectrum[:, round(1000 / 44100 * window.shape[1]) :] = 0.0
+        low = np.fft.irfft(spectrum, window.shape[1])
+        return np.stack([low, window - low, np.zeros_like(low)]).astype(np.float32)
+'''
+
+
+@pytest.fixture
+def bands(tmp_path: Path, spawn: Qsep) -> Qsep:
+    """``qsep-live`` where another package, installed as pip leaves one, brings the separator ``bands``."""
+    site = tmp_path / "site"
+    about = site / "bands_for_qsep-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / "bands_for_qsep.py").write_text(BANDS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: bands-for-qsep\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[qsep_live.separators]\nbands = bands_for_qsep:Bands\n")
+    path = os.pathsep.join([str(site), str(Path(qsep_live.__file__).parents[1])])
+
+    def call(*arguments: object) -> Any:
+        return spawn(*arguments, PYTHONPATH=path)
+
+    return call
+
+
+def tones(path: Path, low: float, high: float, seconds: float, channels: int, rate: int) -> Path:
+    from qsep_live.audio.writer import write_audio
+
+    time = np.arange(round(seconds * rate)) / rate
+    sound = low * np.sin(2 * np.pi * 220 * time) + high * np.sin(2 * np.pi * 5000 * time)
+    return write_audio(path, np.repeat(sound[:, None], channels, axis=1).astype(np.float32), rate)
+
+
+def test_new_with_a_model_that_gives_stems_is_the_root_of_their_shares_of_the_energy(
+    bands: Qsep, home: Path, work: Path
+) -> None:
+    tones(work / "a.wav", 0.4, 0.3, 3.0, 2, 44100)
+    tones(work / "b.wav", 0.4, 0.3, 1.1, 1, 48000)
+    told = bands("presets", "new", "both", "-q", "a.wav", "-q", "b.wav", "--model", "bands", "--description", "Two.")
+    assert (told.code, told.err) == (0, "")
+    assert "both from 2 queries: low 64 %, high 36 %" in told.out
+    made = load_preset(home / "presets" / "both.toml")
+    assert (made.stems, made.model, made.description) == (("low", "high"), "", "Two.")
+    np.testing.assert_allclose(made.latent, [0.8, 0.6], atol=2e-3)
+    assert made.provenance["queries"] == ["a.wav", "b.wav"]
+    assert made.provenance["model"] == "bands"
+    assert made.provenance["seconds"] == pytest.approx(4.1)
+
+    shown = bands("presets", "show", "both")
+    assert "low 64 %, high 36 %" in shown.out
+    assert "low 1.000, high 0.75" in shown.out
+    values = json.loads(bands("presets", "show", "both", "--json").out)
+    assert (values["model"], values["stems"]) == (None, ["low", "high"])
+
+    listed = bands("presets", "list", "--model", "bands")
+    assert (listed.code, listed.err) == (0, "")
+    rows = {tuple(line.split()[:2]): line for line in listed.out.splitlines()[1:]}
+    assert rows["both", "yours"].split()[2:6] == ["yes", "stems", "low,", "high"]
+    assert rows["low", "model"].split()[2:4] == ["yes", "stems"]
+    assert rows["one", "yours"].split()[2:5] == ["no", "latent", "of"]
+    assert rows["vocals", "bundled"].split()[2] == "no"
+
+
+def test_blend_between_stems(bands: Qsep, home: Path) -> None:
+    told = bands("presets", "blend", "half", "--between", "low", "high", "--model", "bands")
+    assert (told.code, told.err) == (0, "")
+    half = load_preset(home / "presets" / "half.toml")
+    assert half.stems == ("low", "high")
+    np.testing.assert_allclose(half.latent, np.sqrt([0.5, 0.5]), atol=1e-6)
+    assert bands("presets", "blend", "more", "--between", "low", "half", "--model", "bands").code == 0
+    # Presets of stems from files need no model.
+    assert bands("presets", "blend", "last", "--between", "half", "more").code == 0
+    assert load_preset(home / "presets" / "last.toml").stems == ("low", "high")
+
+
+def test_blend_joins_presets_that_name_different_stems(qsep: Qsep, wav: Write, home: Path) -> None:
+    for stem in ("drums", "bass"):
+        save_preset(Preset(f"my-{stem}", np.ones(1), stems=(stem,)), home / "presets")
+    assert qsep("presets", "blend", "rhythm", "--between", "my-drums", "my-bass").code == 0
+    rhythm = load_preset(home / "presets" / "rhythm.toml")
+    assert rhythm.stems == ("drums", "bass")
+    np.testing.assert_allclose(rhythm.latent, np.sqrt([0.5, 0.5]), atol=1e-6)
+    qsep("presets", "blend", "x", "--between", "my-drums", "one").fails(2, "my-drums", "one", "one kind")
+    # The own network takes latents.
+    qsep("-i", wav("a.wav"), "-o", "b.wav", "-p", "rhythm").fails(
+        2, "rhythm", "weights of stems (drums, bass)", "latent"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["new", "low", "-q", "a.wav", "--model", "bands"], 2, ["'low'", "already"]),
+        (["new", "x", "-q", "silence.wav", "--model", "bands"], 1, ["silent"]),
+        (["new", "x", "-q", "gone.wav", "--model", "bands"], 1, ["gone.wav"]),
+        (["new", "x", "-q", "a.wav", "--model", "band"], 1, ["band"]),
+        (
+            ["blend", "x", "--between", "low", "one", "--model", "bands"],
+            2,
+            ["'one' is a latent of", "bands", "low, high"],
+        ),
+        (["blend", "x", "--between", "low", "hihg", "--model", "bands"], 2, ["for bands", "Did you mean 'high'?"]),
+        (["blend", "x", "--between", "low", "high", "--model", "band"], 2, ["band", "no model of this name"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_bad_input_with_a_model_that_gives_stems(
+    bands: Qsep, home: Path, work: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    tones(work / "a.wav", 0.4, 0.3, 1.0, 2, 44100)
+    tones(work / "silence.wav", 0.0, 0.0, 1.0, 2, 44100)
+    before = sorted(path.name for path in (home / "presets").iterdir())
+    bands("presets", *arguments).fails(code, *words)
     assert sorted(path.name for path in (home / "presets").iterdir()) == before

@@ -269,3 +269,69 @@ def test_under_any_playing_it_never_jumps_and_at_last_arrives(
     # A knob and a pick at once cover at most 12 % of two legs and of one great circle in a tick.
     assert longest_step(start, latents) < 4.5
     assert path.settled
+
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def of_stems(name: str, **weights: float) -> Preset:
+    return Preset(name, np.array(list(weights.values())), stems=tuple(weights))
+
+
+BAND = [of_stems(name, **{name: 1.0}).for_stems(STEMS) for name in ("vocals", "drums", "bass")]
+
+
+def on_the_sphere(weights: NDArray[np.float32]) -> bool:
+    return bool((weights >= 0.0).all()) and abs(float(np.linalg.norm(weights.astype(np.float64))) - 1.0) < 1e-5
+
+
+def test_a_path_over_three_presets_of_stems() -> None:
+    morph = Morph(BAND)
+    np.testing.assert_allclose(morph.latent(0.25), np.sqrt([0.5, 0, 0, 0.5]), atol=1e-6)
+    assert morph.describe(0.75) == "drums 50 % → bass 50 %"
+    path = LatentPath(morph)
+    path.move_to(1.0)
+    assert all(map(on_the_sphere, run(path, 1.0)))
+    np.testing.assert_array_equal(path.latent, BAND[2].latent)
+
+
+def test_a_preset_of_stems_from_outside_the_path_comes_in_the_paths_order() -> None:
+    path = LatentPath(Morph(BAND))
+    path.pick(of_stems("duo", bass=1, vocals=1))
+    assert path.describe() == "duo"
+    assert all(map(on_the_sphere, run(path, 1.0)))
+    np.testing.assert_allclose(path.latent, np.sqrt([0, 0.5, 0, 0.5]), atol=1e-7)
+    path.pick(of_stems("drums", drums=1))  # as its file has it, the same preset as on the path
+    run(path, 1.0)
+    assert path.position == 0.5
+    path.change_path(Morph([of_stems("duo", bass=1, vocals=1).for_stems(STEMS)]))
+    assert all(map(on_the_sphere, run(path, 1.0)))
+
+
+def test_latents_and_weights_of_stems_do_not_mix() -> None:
+    both = r"'vocals' \(latent of 01234567\) and 'drums' \(stems .*\) cannot be on one path"
+    with pytest.raises(UsageError, match=both):
+        Morph([VOCALS, BAND[1]])
+    with pytest.raises(UsageError, match=r"'vocals' \(stems .*\) and 'drums' \(latent of 01234567\) cannot be"):
+        Morph([BAND[0], DRUMS])
+    path = LatentPath(PATH)
+    with pytest.raises(UsageError, match="cannot be on one path"):
+        path.pick(BAND[0])
+    with pytest.raises(UsageError, match="cannot be on one path"):
+        path.change_path(Morph(BAND))
+    with pytest.raises(UsageError, match="different stems"):
+        Morph([of_stems("vocals", vocals=1), of_stems("drums", drums=1)])
+    with pytest.raises(UsageError, match="needs the stem 'guitar'"):
+        LatentPath(Morph(BAND)).pick(of_stems("guitar", guitar=1))
+    assert path.morph is PATH
+    assert path.settled
+
+
+def test_latents_of_another_size() -> None:
+    wide = [Preset(name, np.random.default_rng(i).standard_normal(48), MODEL) for i, name in enumerate("ab")]
+    path = LatentPath(Morph(wide))
+    path.move_to(1.0)
+    run(path, 1.0)
+    np.testing.assert_array_equal(path.latent, wide[1].latent)
+    with pytest.raises(UsageError, match="32 numbers, but a latent of its model has 48"):
+        Morph([wide[0], VOCALS])

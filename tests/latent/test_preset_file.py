@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from qsep_live.bundled import bundled_folder
 from qsep_live.errors import QsepError
 from qsep_live.latent.preset import Preset
 from qsep_live.latent.preset_file import MAX_BYTES, dump_preset, load_preset, parse_preset, save_preset
@@ -54,7 +56,40 @@ def test_what_is_dumped_is_read_again(latent: Any, description: str, effects: st
 def test_numbers_are_written_short() -> None:
     written = dump_preset(Preset("a", np.full(32, 0.1, np.float32), MODEL))
     assert "0.1," in written
-    assert "schema = 1" in written
+    assert "schema = 2" in written
+
+
+def test_weights_of_stems_are_written_by_name_and_read_again(tmp_path: Path) -> None:
+    made = Preset("band", np.array([3.0, 4.0, 1.0]), "", "loud", {"n": 1}, "hall", ("vocals", "drums", "lead gtr."))
+    path = save_preset(made, tmp_path)
+    assert load_preset(path) == made
+    table = tomllib.loads(path.read_text())
+    assert list(table["stems"]) == ["vocals", "drums", "lead gtr."]
+    assert sum(weight**2 for weight in table["stems"].values()) == pytest.approx(1.0, abs=1e-6)
+    assert not table.keys() & {"model", "latent"}
+
+
+def test_weights_written_by_hand_need_not_be_normalised() -> None:
+    read = parse_preset(b"schema = 2\n[stems]\nvocals = 3\ndrums = 4\n", "band", "band.toml")
+    np.testing.assert_array_equal(read.latent, np.array([0.6, 0.8], np.float32))
+    assert read.stems == ("vocals", "drums")
+
+
+def test_a_file_of_schema_1_reads_as_the_same_preset_in_schema_2() -> None:
+    old, new = (parse_preset(GOOD.replace("schema = 1", f"schema = {n}").encode(), "a", "a.toml") for n in (1, 2))
+    assert old == new
+    assert parse_preset(dump_preset(old).encode(), "a", "a.toml") == old
+
+
+def test_the_bundled_latents_are_read_bit_for_bit_and_kept_by_writing() -> None:
+    paths = sorted(bundled_folder("presets").glob("*.toml"))
+    assert paths
+    for path in paths:
+        table = tomllib.loads(path.read_text())
+        read = load_preset(path)
+        assert read.model == table["model"]
+        assert read.latent.tobytes() == np.array(table["latent"], np.float32).tobytes()
+        assert parse_preset(dump_preset(read).encode(), path.stem, "again") == read
 
 
 def test_save_and_load(tmp_path: Path) -> None:
@@ -95,19 +130,19 @@ def test_a_preset_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
     ("content", "line", "says"),
     [
         (GOOD + "latnet = 1\n", 4, "unknown key 'latnet'; did you mean 'latent'?"),
-        (GOOD + "zzz = 1\n", 4, "the keys are schema, model, latent"),
+        (GOOD + "zzz = 1\n", 4, "the keys are schema, model, latent, stems"),
         ('name = "vocals"\n' + GOOD, 1, "rename the file"),
-        (GOOD.replace(", 0.5]", "]"), 3, "latent has 31 numbers, must have 32"),
+        (GOOD.replace(LATENT, "latent = [1]"), 3, "latent has 1 numbers"),
         (GOOD.replace("0.5]", "nan]"), 3, "latent value 32 is NaN"),
         (GOOD.replace("0.5]", "1e39]"), 3, "latent value 32"),
         (GOOD.replace("0.5]", f"0x{'f' * 5000}]"), 3, "latent value 32"),
         (GOOD.replace("0.5]", '"x"]'), 3, "latent value 32 is text"),
         (GOOD.replace("0.5]", "1979-05-27]"), 3, "latent value 32 is a date"),
         (GOOD.replace(LATENT, "latent = 3"), 3, "latent is a whole number"),
-        (GOOD.replace("schema = 1", "schema = 2"), 1, "update qsep-live"),
+        (GOOD.replace("schema = 1", "schema = 3"), 1, "update qsep-live"),
         (GOOD.replace("schema = 1", f"schema = 0x{'f' * 5000}"), 1, "update qsep-live"),
-        (GOOD.replace("schema = 1", "schema = true"), 1, "write schema = 1"),
-        (GOOD.replace("schema = 1", "schema = 1.0"), 1, "write schema = 1"),
+        (GOOD.replace("schema = 1", "schema = true"), 1, "write schema = 2"),
+        (GOOD.replace("schema = 1", "schema = 1.0"), 1, "write schema = 2"),
         (GOOD.replace(f'"{MODEL}"', "12"), 2, "model is a whole number"),
         (GOOD.replace(MODEL, "xyz"), 2, "must be a fingerprint"),
         (GOOD + "# note\n\ndescription = []\n", 6, "description is a list"),
@@ -116,6 +151,17 @@ def test_a_preset_too_large_to_be_read_is_not_written(tmp_path: Path) -> None:
         (GOOD + "[provenance]\na = {b = 1}\n", 4, "provenance 'a' is a table"),
         (GOOD + f"[provenance]\na = 0x{'f' * 5000}\n", 4, "64-bit"),
         (GOOD + "provenance.x = 2020-01-01\n", 4, "provenance 'x' is a date"),
+        (GOOD + "[stems]\nvocals = 1\n", 4, "stems came with schema 2: write schema = 2"),
+        (GOOD.replace("schema = 1", "schema = 2") + "[stems]\nvocals = 1\n", 2, "not both"),
+        ("schema = 2\nstems = 3\n", 2, "stems is a whole number"),
+        ("schema = 2\n[stems]\n", 2, "stems is empty"),
+        ("schema = 2\n[stems]\nvocals = true\n", 2, "the weight of stem 'vocals' is true or false"),
+        ("schema = 2\n[stems]\nvocals = -1\n", 2, "the weight of stem 'vocals' is -1"),
+        ("schema = 2\n[stems]\nvocals = nan\n", 2, "the weight of stem 'vocals' is nan"),
+        ("schema = 2\n[stems]\nvocals = 0\nbass = 0.0\n", 2, "the weights of all stems are 0"),
+        (f"schema = 2\n[stems]\nvocals = 0x{'f' * 5000}\n", 2, "the weight of stem 'vocals' is inf"),
+        ('schema = 2\n[stems]\n"a\\nb" = 1\n', 2, "printable"),
+        ("schema = 2\n[stems.vocals]\na = 1\n", 2, "the weight of stem 'vocals' is a table"),
         (GOOD + "[latent]\n", 4, "is not TOML"),
         ("schema = 1\nschema = 1\n", 2, "is not TOML"),
         ("schema = 1\nlatent = [\n", None, "is not TOML"),
@@ -136,7 +182,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 
 def test_an_empty_file_says_what_a_preset_needs() -> None:
-    assert "a preset needs schema, model, latent" in refusal("")
+    assert "a preset needs schema, and either model and latent, or stems" in refusal("")
 
 
 def test_a_byte_order_mark_is_accepted() -> None:
@@ -188,7 +234,7 @@ def test_damaged_files_are_read_or_refused_but_never_more(data: st.DataObject) -
     except QsepError:
         refusal(bytes(content))
         return
-    assert read.latent.shape == (32,)
+    assert read.latent.ndim == 1
     assert np.isfinite(read.latent).all()
     assert parse_preset(dump_preset(read).encode(), "vocals", "again") == read
 
@@ -205,6 +251,7 @@ toml_value = st.recursive(
         {"schema": st.just(1) | toml_value, "model": st.just(MODEL) | toml_value, "latent": toml_value},
         optional=dict.fromkeys(("description", "effects", "provenance", "extra"), toml_value),
     )
+    | st.fixed_dictionaries({"schema": st.just(2), "stems": toml_value, "extra": toml_value})
 )
 def test_valid_toml_of_wrong_types_is_refused(table: dict[str, Any]) -> None:
     refusal(tomli_w.dumps(table))

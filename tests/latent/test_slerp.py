@@ -151,6 +151,7 @@ def test_inputs_are_not_touched_and_not_returned() -> None:
     [
         (np.zeros(31, np.float32), 0.5),
         (np.zeros((1, 32), np.float32), 0.5),
+        (np.zeros(0, np.float32), 0.5),
         (np.full(32, np.nan, np.float32), 0.5),
         (np.full(32, np.inf, np.float32), 0.0),
         (np.zeros(32, np.float32), math.nan),
@@ -159,3 +160,19 @@ def test_inputs_are_not_touched_and_not_returned() -> None:
 def test_refuses_what_is_no_latent(a: Vector, alpha: float) -> None:
     with pytest.raises(ValueError, match=r"shape|NaN"):
         slerp(a, axis(0), alpha)
+
+
+@given(st.integers(1, 70), st.integers(0, 2**32 - 1), share)
+@example(1, 0, 0.5)
+def test_any_size(size: int, seed: int, alpha: float) -> None:
+    a, b = np.random.default_rng(seed).standard_normal((2, size)).astype(np.float32)
+    mixed = slerp(a, b, alpha)
+    assert mixed.shape == (size,)
+    assert np.isfinite(mixed).all()
+    # Numbers that are zero in both stay out of it, up to the order in which a length is summed.
+    wide = slerp(np.pad(a, (0, 3)), np.pad(b, (0, 3)), alpha) if size > 1 else np.pad(mixed, (0, 3))
+    np.testing.assert_allclose(wide[:size], mixed, rtol=1e-4, atol=1e-5)
+
+
+def test_opposite_numbers_alone_go_straight() -> None:
+    assert slerp(np.array([1], np.float32), np.array([-3], np.float32), 0.25).tolist() == [0.0]

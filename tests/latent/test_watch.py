@@ -83,3 +83,43 @@ def test_a_file_that_is_being_written_is_left_alone(watch: PresetWatch, paths: l
             file.flush()
             assert watch.look() == []
     assert looks(watch) == [f"{paths[0]}: read again"]
+
+
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+def of_stems(**weights: float) -> Preset:
+    return Preset("band", np.array(list(weights.values())), stems=tuple(weights))
+
+
+def test_a_preset_of_stems_is_read_again_in_the_models_order(tmp_path: Path) -> None:
+    path = save_preset(of_stems(vocals=1), tmp_path)
+    watch = PresetWatch([of_stems(vocals=1).for_stems(STEMS)], [path])
+    save_preset(of_stems(vocals=3, drums=4), tmp_path)
+    assert looks(watch) == [f"{path}: read again"]
+    assert watch.presets == (of_stems(vocals=3, drums=4).for_stems(STEMS),)
+    np.testing.assert_array_equal(watch.presets[0].latent, np.array([0.8, 0, 0, 0.6], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        (of_stems(guitar=1), "needs the stem 'guitar'"),
+        (Preset("band", np.ones(32), MODEL), "cannot be on one path"),
+    ],
+)
+def test_a_file_that_no_longer_fits_the_stems_leaves_the_preset(tmp_path: Path, spoilt: Preset, says: str) -> None:
+    path = save_preset(of_stems(vocals=1), tmp_path)
+    before = of_stems(vocals=1).for_stems(STEMS)
+    watch = PresetWatch([before], [path])
+    save_preset(spoilt, tmp_path)
+    (line,) = looks(watch)
+    assert says in line
+    assert line.endswith("band stays as it was")
+    assert watch.presets == (before,)
+
+
+def test_a_stem_without_a_file_stays_as_it_is() -> None:
+    watch = PresetWatch([of_stems(vocals=1)], [None])
+    assert looks(watch) == []
+    assert watch.presets == (of_stems(vocals=1),)
