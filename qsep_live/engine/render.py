@@ -36,7 +36,7 @@ class RenderSettings:
     Attributes
     ----------
     latent
-        z, (32,); of several presets at once (presets, 32).
+        z, (32,), or weights over stems, (stems,); of several presets at once (presets, 32).
     delay
         Seconds, to hear what live would give; None for centred windows.
     period
@@ -108,8 +108,7 @@ class Renderer:
         ahead = 0 if settings.delay is None else settings.ahead
         self._mask = open_path(rate, separate, ahead=ahead, frames=settings.frames)
         self._signal = SignalPath(plan, channels, self._field, patience=np.inf, presets=settings.presets)
-        configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
-        self._racks = [_load_rack(config, rate, channels) for config in configs]
+        self._racks = load_racks(settings, rate, channels)
         self._strips = [
             Strip(channels, rack, late) for rack, late in zip(self._racks, in_step(self._racks), strict=True)
         ]
@@ -147,12 +146,14 @@ class Renderer:
         return sounds[0] if len(sounds) == 1 else np.concatenate(sounds, axis=1)
 
 
-def _load_rack(config: RackConfig | None, rate: int, channels: int) -> Rack | None:
-    if config is None:
-        return None
+def load_racks(settings: RenderSettings, rate: int, channels: int) -> list[Rack | None]:
+    """The rack behind each preset, ready for blocks of `BLOCK`; None where it has none."""
+    if not any(settings.racks):
+        return [None] * settings.presets
     from qsep_live.rack.rack import Rack
 
-    return Rack(config, rate, channels, BLOCK)
+    configs = [*settings.racks, *[None] * (settings.presets - len(settings.racks))]
+    return [None if config is None else Rack(config, rate, channels, BLOCK) for config in configs]
 
 
 def render(
