@@ -91,6 +91,7 @@ def output_option(required: bool) -> Callable[[Command], Command]:
 @options.ahead_option
 @options.window_option
 @click.option("--wiener", is_flag=True, help="Also with a multichannel Wiener filter behind it.")
+@click.option("--fast", is_flag=True, help="A model that gives stems: in bfloat16, as render --fast.")
 @metric_option
 @means_option
 @seed_option
@@ -100,13 +101,21 @@ def evaluate(
     musdb: Path, split: str, latents: tuple[Source, ...], delays: tuple[float | str, ...], streaming: bool,
     blocksize: int, period: float, ahead: int | None, window: int | None, wiener: bool, metric: Any, means: str,
     seed: int, limit: int | None, seconds: float | None, jobs: int, model: str | None, device: str,
-    threads: int | None, output: Path | None,
+    threads: int | None, fast: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Median SDR of each class through the engine, beside the mixture, the oracle mask and published figures."""
     from qsep_live.evaluation.rendering import Live
     from qsep_live.evaluation.scores import measured, score_report
     from qsep_live.evaluation.tracks import MusdbTracks
+    from qsep_live.models.registry import find_stems
 
+    if model is not None and find_stems(model) is not None:
+        if latents != ("mean",) or delays or streaming or wiener or ahead is not None or window is not None:
+            raise UsageError(f"--model {model} gives stems: no --latents, --delay, --streaming, --window or --wiener")
+        _evaluate_stems(model, device, threads, jobs, MusdbTracks(musdb, split, limit, seconds), metric, fast, output)
+        return
+    if fast:
+        raise UsageError("--fast is for a model that gives stems; give its name as --model")
     timed = timed_delays(delays, window)
     if streaming and not timed:
         raise UsageError("--streaming needs to know at which delay: add --delay 46ms, for example")
@@ -122,6 +131,24 @@ def evaluate(
     with track_bar("tracks", len(tracks)) as tell:
         scores = measured(conditions, spec, tracks, jobs, tell)
     finish(score_report("evaluate", "SDR by class", scores, tracks.label, metric, live), output)
+
+
+def _evaluate_stems(
+    name: str, device: str, threads: int | None, jobs: int, tracks: Tracks, metric: Any, fast: bool,
+    output: Path | None,
+) -> None:  # fmt: skip
+    """A model that gives stems, as ``render`` makes files with it."""
+    from qsep_live.evaluation.rendering import Live
+    from qsep_live.evaluation.scores import measured, score_report
+    from qsep_live.evaluation.stem_scores import StemConditions, StemModel
+
+    prepare_folder(output)
+    count = threads if threads is not None else max(1, choices.cores() // jobs)
+    spec = StemModel(name, device, count, exact=not fast)
+    row = f"{name}, offline{', --fast' if fast else ''}"
+    with track_bar("tracks", len(tracks)) as tell:
+        scores = measured(StemConditions(row, metric), spec, tracks, jobs, tell)
+    finish(score_report("evaluate", "SDR by class", scores, tracks.label, metric, Live()), output)
 
 
 def timed_delays(delays: tuple[float | str, ...], window: int | None = None) -> tuple[float, ...]:

@@ -7,21 +7,29 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from qsep_live.evaluation.network import Network, NetworkSpec
 from qsep_live.evaluation.tracks import Tell, Track, Tracks, quiet
 
 Result = TypeVar("Result", covariant=True)
+Heard = TypeVar("Heard", contravariant=True)
+Opened = TypeVar("Opened", covariant=True)
+Each = TypeVar("Each")
 
 
-class Work(Protocol[Result]):
+class Spec(Protocol[Opened]):
+    """What a network is opened from. Picklable, if there are several jobs."""
+
+    def open(self) -> Opened: ...
+
+
+class Work(Protocol[Heard, Result]):
     """What is done with a track. Picklable, if there are several jobs."""
 
-    def __call__(self, network: Network, track: Track) -> Result: ...
+    def __call__(self, network: Heard, track: Track, /) -> Result: ...
 
 
 def over_tracks(
-    work: Work[Result],
-    spec: NetworkSpec,
+    work: Work[Each, Result],
+    spec: Spec[Each],
     tracks: Tracks,
     jobs: int = 1,
     tell: Tell = quiet,
@@ -41,16 +49,16 @@ def over_tracks(
             tell(done)
 
 
-_network: Network | None = None
+_network: Any = None
 """Of a pool's process."""
 
 
-def _open(spec: NetworkSpec) -> None:
+def _open(spec: Spec[Any]) -> None:
     global _network
     _network = spec.open()
 
 
-def _call(order: tuple[Work[Any], Tracks, int]) -> Any:
+def _call(order: tuple[Work[Any, Any], Tracks, int]) -> Any:
     work, tracks, index = order
     assert _network is not None
     return work(_network, tracks[index])

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from qsep_live.evaluation import published
 from qsep_live.evaluation.extra import pyplot
 from qsep_live.evaluation.latents import SOURCE_NAMES, Latent, Source, encoded_songs, random_queries, song_latents
-from qsep_live.evaluation.network import Network, NetworkSpec
+from qsep_live.evaluation.network import Network
 from qsep_live.evaluation.oracle import oracle_estimates
-from qsep_live.evaluation.pool import over_tracks
+from qsep_live.evaluation.pool import Each, Spec, Work, over_tracks
 from qsep_live.evaluation.rendering import Live, rendered
 from qsep_live.evaluation.report import Report, Table
 from qsep_live.evaluation.sdr import Metric, median, track_scores
@@ -117,8 +117,8 @@ def needed_latents(
 
 
 def measured(
-    conditions: Conditions,
-    spec: NetworkSpec,
+    conditions: Work[Each, list[Score]],
+    spec: Spec[Each],
     tracks: Tracks,
     jobs: int = 1,
     tell: Tell = quiet,
