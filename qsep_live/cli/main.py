@@ -27,6 +27,7 @@ NAME = "qsep-live"
 _COMMANDS = {
     "render": "qsep_live.cli.render:render",
     "presets": "qsep_live.cli.presets:presets",
+    "models": "qsep_live.cli.models:models",
     "devices": "qsep_live.cli.devices:devices",
     "doctor": "qsep_live.cli.doctor:doctor",
     "demo": "qsep_live.cli.demo:demo",

@@ -72,6 +72,17 @@ def stem_separators() -> list[Entry]:
     return [found[name] for name in sorted(found)]
 
 
+def package_separators() -> list[tuple[str, Entry | str]]:
+    """Name of each separator of another package, and the separator, or what is wrong with it in one line."""
+    found: list[tuple[str, Entry | str]] = []
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found.append((point.name, _of_package(point)))
+        except QsepError as error:
+            found.append((point.name, str(error)))
+    return found
+
+
 def find_stems(name: str) -> Entry | None:
     """The stem separator called ``name``; None where there is none here.
 
