@@ -6,9 +6,10 @@ data: no pickle is read, nothing that a file names is imported, and no other fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
@@ -69,6 +70,57 @@ class Network:
         module = _make(self.settings)
         module.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in self.state.items()})
         return module
+
+
+@dataclass(frozen=True)
+class Bag:
+    """Networks that are heard together.
+
+    Attributes
+    ----------
+    networks
+        All give the same stems, in the same order.
+    shares
+        Of each network, for each stem: how much of the stem is this network's. Those of a stem sum to 1.
+    origin
+        Where the weights came from, a line for people.
+    """
+
+    networks: tuple[Network, ...]
+    shares: tuple[tuple[float, ...], ...]
+    origin: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where it contradicts itself."""
+        shares = np.array(self.shares, np.float64)
+        if shares.shape != (len(self.networks), len(self.stems)) or not np.isfinite(shares).all():
+            raise ValueError("shares that do not fit the networks")
+        if (shares < 0).any() or np.abs(shares.sum(axis=0) - 1).max() > 1e-6:
+            raise ValueError("shares that do not sum to 1")
+        if any(each.stems != self.stems for each in self.networks):
+            raise ValueError("networks that give different stems")
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return self.networks[0].stems
+
+
+def read_source(path: Path) -> Bag:
+    """One network out of a file: ONNX, or safetensors as the `demucs` package publishes them.
+
+    Raises
+    ------
+    QsepError
+        See `read_onnx` and `read_package_file`; or it is a file of another kind.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".onnx", ".safetensors"):
+        what = "a pickle, which may run any program: it is not read" if suffix in (".th", ".pt", ".pth") else "unknown"
+        raise QsepError(f"{path}: {what}; give an .onnx file or a .safetensors file of HTDemucs")
+    network = read_onnx(path) if suffix == ".onnx" else read_package_file(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Bag((network,), ((1.0,) * len(network.stems),), f"{path.name} (SHA-256 {digest[:16]})")
 
 
 def read_onnx(path: Path) -> Network:
@@ -173,6 +225,8 @@ def _make(settings: Mapping[str, Any]) -> Any:
         raise ValueError("of another spectrum, rate or number of channels")
     if not made.freq_emb or not made.crosstransformer:
         raise ValueError("of another architecture")
+    if made.crosstransformer.emb != "sin" or made.crosstransformer.sin_random_shift or made.bottom_channels < 0:
+        raise ValueError("its places are not fixed")
     made.use_train_segment = False
     return made
 
@@ -281,17 +335,3 @@ def _import(name: str) -> Any:
 
 def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:_WORDS] or type(error).__name__
-
-
-def stems_of(networks: Sequence[Network], where: str) -> tuple[str, ...]:
-    """Names of the stems that all give.
-
-    Raises
-    ------
-    QsepError
-        They give different ones.
-    """
-    stems = networks[0].stems
-    if any(each.stems != stems for each in networks):
-        raise QsepError(f"{where}: its networks give different stems")
-    return stems
