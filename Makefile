@@ -68,7 +68,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml
-	$(PIP) --editable '.[dev,train,evaluate,compose]'
+	$(PIP) --editable '.[dev,train,evaluate,compose,htdemucs]'
 	@touch $@
 
 clean:

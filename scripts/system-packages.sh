@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the program and its tests need from the system: PortAudio; with --tests also a JACK server, ffmpeg,
-# FluidSynth and a SoundFont.
+# FluidSynth, a SoundFont, and npm, which brings HTDemucs's weights.
 # Does nothing for what is there already; where it may not install, it says what is missing and goes on.
 set -u
 
@@ -18,6 +18,7 @@ if [ "${1:-}" = "--tests" ]; then
     need ffmpeg command -v ffmpeg
     need libfluidsynth3 library libfluidsynth.so.3
     need timgm6mb-soundfont test -e /usr/share/sounds/sf2/TimGM6mb.sf2
+    need npm command -v npm
 fi
 [ -z "$missing" ] && exit 0
 

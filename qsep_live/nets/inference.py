@@ -106,7 +106,7 @@ def open_backend(
         if not _has_openvino():
             raise UsageError("backend openvino is not installed: pip install openvino, or choose backend torch")
         device = "cpu"
-    device = _device(device)
+    device = choose_device(device)
     if device == "cpu" and backend != "torch" and _has_openvino():
         from qsep_live.nets.inference_weights import read_weights
 
@@ -205,7 +205,8 @@ def _weights_of(model: Model) -> Weights:
     return Weights(config, tensors, model.card, model.fingerprint)
 
 
-def _device(device: str) -> str:
+def choose_device(device: str) -> str:
+    """``device``, or for ``auto`` CUDA where there is one, else the CPU; `UsageError` where it is not here."""
     if device == "cpu" or (device == "auto" and not _may_have_cuda()):
         return "cpu"
     there = devices()
