@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,3 +208,24 @@ def test_a_part_that_exists_already_keeps_all_of_them_from_being_written(qsep: Q
     assert names_in("out/in") == ["high.wav"]
     assert qsep("render", source, "-o", "out", "--stems", "--model", "bands", "--overwrite").code == 0
     assert len(names_in("out/in")) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(
+    start: Callable[..., Any], wav: Write, separator_package: Package, work: Path, number: signal.Signals
+) -> None:
+    """While the network is at work on a later window, and the first stems are on the disk already."""
+    wait = "        __import__('time').sleep(0.2 if window.any() else 0)\n"
+    slow = SOURCE.replace("        spectrum = np", f"{wait}        spectrum = np")
+    path = os.pathsep.join((ROOT, str(separator_package("bands", slow, "Bands"))))
+    process = start("render", wav("in.wav", 60.0), "-o", "out", "--stems", "--model", "bands", PYTHONPATH=path)
+    until = time.monotonic() + 60
+    while not (parts := list((work / "out").rglob("*.part"))) or min(part.stat().st_size for part in parts) < 4096:
+        assert time.monotonic() < until, process.communicate()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert (out, err.splitlines()) == ("", ["qsep-live: interrupted"])
+    assert [path.name for path in work.iterdir()] == ["in.wav"]
