@@ -159,3 +159,31 @@ class Home:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def separator_package(tmp_path: Path) -> Callable[..., Path]:
+    """Builds and installs somebody else's package: ``separator_package(name, source, class_name)`` is the folder that
+    it is installed in, for ``sys.path``. A wheel holds the module and its entry point, and is unpacked as pip does."""
+    import zipfile
+
+    def install(name: str, source: str, kind: str, module: str = "") -> Path:
+        module = module or f"other_{name}"
+        info = f"qsep_{name}-1.0.dist-info"
+        contents = {
+            f"{module}.py": source,
+            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: qsep-{name}\nVersion: 1.0\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/entry_points.txt": f"[qsep_live.separators]\n{name} = {module}:{kind}\n",
+        }
+        record = "".join(f"{path},,\n" for path in [*contents, f"{info}/RECORD"])
+        wheel = tmp_path / f"qsep_{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for path, text in {**contents, f"{info}/RECORD": record}.items():
+                archive.writestr(path, text)
+        target = tmp_path / f"site-{name}"
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(target)
+        return target
+
+    return install

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from qsep_live.engine.machine_delay import MachineDelay
     from qsep_live.engine.part import Part
     from qsep_live.latent.preset import Preset
+    from qsep_live.models.registry import Entry
     from qsep_live.rack.config import RackConfig
 
 DEFAULT_MODEL = "default.safetensors"
 NO_RACK = "none"
+_MODEL_NAME = re.compile(r"[a-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,44 @@ class ModelChoice:
         return load_foresight(self.path, self.fingerprint)
 
 
+def choose_stems(option: str | None) -> Entry | None:
+    """The separator of stems that ``--model`` names; None for a checkpoint's path, or none given.
+
+    Raises
+    ------
+    UsageError
+        It is neither the name of one that is here nor a path.
+    QsepError
+        The one of that name is damaged.
+    """
+    if option is None or not _MODEL_NAME.fullmatch(option):
+        return None
+    from qsep_live.models.registry import find_stems
+
+    found = find_stems(option)
+    if found is None and not Path(option).exists():
+        raise UsageError(
+            f"there is no model {option!r} here: qsep-live models list says which there are,"
+            f" qsep-live models add {option} adds it"
+        )
+    return found
+
+
 def choose_model(option: str | None) -> ModelChoice:
     """The checkpoint of ``--model``, or the one that came with qsep-live.
 
     Raises
     ------
+    UsageError
+        It is a separator of stems, or the name of nothing.
     QsepError
         It is missing, or no checkpoint.
     """
+    if choose_stems(option) is not None:
+        raise UsageError(
+            f"--model {option}: it gives stems, with which only files are separated so far:"
+            " qsep-live -i IN.wav -o OUT.wav, or qsep-live render"
+        )
     from qsep_live.bundled import bundled_folder
     from qsep_live.nets.header import frames_ahead, read_header
 
@@ -151,16 +184,40 @@ def choose_parts(parts: Sequence[PartOption], racks: Sequence[str], model: Model
 
     if len(parts) > PRESETS:
         raise UsageError(f"{len(parts)} presets at once; 1 to {PRESETS} can sound together")
-    if len(racks) not in (0, 1, len(parts)):
-        wanted = "one" if len(parts) == 1 else f"one for all, or {len(parts)} in the order of the presets"
-        raise UsageError(f"--rack is given {len(racks)} times: give {wanted} (none is a rack too)")
-    each = [*racks] if len(racks) == len(parts) else [*racks, None][:1] * len(parts)
+    each = each_rack(racks, len(parts))
     chosen = []
     for part, rack in zip(parts, each, strict=True):
         presets = choose_presets(part.names, model)
         outlet = Outlet(choose_rack(rack, presets), part.outputs)
         chosen.append(Part(presets, preset_files(part.names, model), outlet))
     return tuple(chosen)
+
+
+def each_rack(racks: Sequence[str], parts: int) -> list[str | None]:
+    """What ``--rack`` says for each of ``parts``: the only one, or the one at its place.
+
+    Raises
+    ------
+    UsageError
+        They are neither one nor as many as the parts.
+    """
+    if len(racks) not in (0, 1, parts):
+        wanted = "one" if parts == 1 else f"one for all, or {parts} in the order of the presets"
+        raise UsageError(f"--rack is given {len(racks)} times: give {wanted} (none is a rack too)")
+    return [*racks] if len(racks) == parts else [*racks, None][:1] * parts
+
+
+def refuse_for_stems(model: str, **given: object) -> None:
+    """Say which of the options means nothing for a separator of stems. A file is always centred.
+
+    Raises
+    ------
+    UsageError
+        One was given.
+    """
+    for name, value in given.items():
+        if value not in (None, "auto", "centred"):
+            raise UsageError(f"--{name} {value}: model {model} gives stems, and hears files in windows of its own")
 
 
 def _rack_path(effects: str, name: str) -> Path:

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,10 @@ from qsep_live.cli.interrupt import Interrupts
 from qsep_live.cli.options import PartOption
 from qsep_live.engine.endpoint import Endpoint
 from qsep_live.errors import QsepError, UsageError
+
+if TYPE_CHECKING:
+    from qsep_live.engine.render import RenderSettings
+    from qsep_live.models.spec import SeparatorSpec
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class LiveOptions:
     lockstep: float | None
     as_json: bool
     overwrite: bool
+    fast: bool = False
 
 
 LIVE_ONLY = ("blocksize", "rate", "midi", "no_midi", "mapping", "record", "fallback", "lockstep")
@@ -83,6 +89,8 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     from qsep_live.engine.session_config import SessionConfig
     from qsep_live.ui.display import open_display
 
+    if options.fast:
+        raise UsageError("--fast is for files; live the network is always as fast as it can")
     delay = choices.live_delay(options.delay)
     if delay is not None:
         plan_delay(delay, options.rate or REFERENCE_RATE)
@@ -148,10 +156,7 @@ def run_live(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
 
 def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> None:
     """File (or demo song) to file, as fast as the machine can."""
-    import numpy as np
-
     from qsep_live.cli import offline
-    from qsep_live.engine.render import RenderSettings
     from qsep_live.ui.lines import json_line
     from qsep_live.ui.progress import progress_bar
 
@@ -164,28 +169,24 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
             sound = offline.sound_of_program(source.program, options.duration)
         else:
             sound = offline.open_sound(given, closing)
-        model = choices.choose_model(options.model)
-        parts = choices.choose_parts(options.parts, options.racks, model)
-        latents = [part.presets[0].latent for part in parts]
-        delay = choices.offline_delay(options.delay)
-        settings = RenderSettings(
-            latents[0] if len(parts) == 1 else np.stack(latents),
-            mode=options.mode,  # type: ignore[arg-type]
-            wet=options.wet,
-            gain=options.gain,
-            delay=delay,
-            ahead=choices.choose_ahead(options.ahead, model),
-            foresight=model.foresight,
-            window=choices.choose_window(options.window, delay),
-            racks=tuple(part.outlet.rack for part in parts),
-        )
-        outputs = [part.outlet.outputs for part in parts if part.outlet.outputs is not None]
+        stems = choices.choose_stems(options.model)
+        network: offline.Network
+        if stems is not None:
+            settings = _stem_settings(options, stems.spec)
+        else:
+            model = choices.choose_model(options.model)
+            settings = _settings(options, model)
+        outputs = [part.outputs for part in options.parts if part.outputs is not None]
         offline.check_render(sound, settings, outputs)
-        network = offline.TimedNetwork(model, options.device, choices.offline_threads(options.threads), settings)
+        threads = choices.offline_threads(options.threads)
+        if stems is not None:
+            network = offline.StemNetwork(stems, options.device, threads, exact=not options.fast)
+        else:
+            network = offline.TimedNetwork(model, options.device, threads, settings, exact=not options.fast)
         seconds = min(sound.frames / sound.rate, options.duration or float("inf"))
         with progress_bar(Path(sound.name).name, seconds, hidden=options.as_json) as progress:
             result = offline.render_sound(sound, path, network, settings, progress, options.duration, outputs=outputs)
-    names = " | ".join(part.presets[0].name for part in parts)
+    names = " | ".join(part.names[0] for part in options.parts)
     if options.as_json:
         click.echo(json_line("result", {"preset": names, "mode": options.mode, **result.as_json()}))
         return
@@ -195,6 +196,45 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
     )
     for remark in result.remarks():
         click.echo(f"qsep-live: warning: {remark}", err=True)
+
+
+def _settings(options: LiveOptions, model: choices.ModelChoice) -> RenderSettings:
+    import numpy as np
+
+    from qsep_live.engine.render import RenderSettings
+
+    parts = choices.choose_parts(options.parts, options.racks, model)
+    latents = [part.presets[0].latent for part in parts]
+    delay = choices.offline_delay(options.delay)
+    return RenderSettings(
+        latents[0] if len(parts) == 1 else np.stack(latents),
+        mode=options.mode,  # type: ignore[arg-type]
+        wet=options.wet,
+        gain=options.gain,
+        delay=delay,
+        ahead=choices.choose_ahead(options.ahead, model),
+        foresight=model.foresight,
+        window=choices.choose_window(options.window, delay),
+        racks=tuple(part.outlet.rack for part in parts),
+    )
+
+
+def _stem_settings(options: LiveOptions, spec: SeparatorSpec) -> RenderSettings:
+    import numpy as np
+
+    from qsep_live.engine.render import RenderSettings
+    from qsep_live.latent.stem_axis import stem_latent
+
+    choices.refuse_for_stems(spec.name, delay=options.delay, window=options.window, ahead=options.ahead)
+    latents = [stem_latent(part.names[0], spec) for part in options.parts]
+    racks = [choices.choose_rack(rack, ()) for rack in choices.each_rack(options.racks, len(latents))]
+    return RenderSettings(
+        np.stack(latents),
+        mode=options.mode,  # type: ignore[arg-type]
+        wet=options.wet,
+        gain=options.gain,
+        racks=tuple(racks),
+    )
 
 
 def _file(endpoint: Endpoint) -> str | None:

@@ -96,6 +96,7 @@ class _Main(LazyGroup):
 @click.option("--no-midi", is_flag=True, help="Do not listen to MIDI.")
 @click.option("--mapping", metavar="FILE", help="Which knob moves what, a TOML file.")
 @options.network_options
+@options.fast_option
 @options.ahead_option
 @options.window_option
 @click.option("--record", metavar="FILE", help="Record what is heard, too.")

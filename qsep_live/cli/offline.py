@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qsep_live.cli.choices import ModelChoice
-from qsep_live.errors import UsageError
+from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qsep_live.audio.program import Program
     from qsep_live.audio.writer import AudioWriter
     from qsep_live.engine.render import RenderReport, RenderSettings
+    from qsep_live.models.registry import Entry
     from qsep_live.nets.band_stream_steps import Memory
 
     Block = NDArray[np.float32]
@@ -32,10 +33,12 @@ LOWEST_RATE, HIGHEST_RATE = 4000, 384_000
 class TimedNetwork:
     """The network as the renderer with ``settings`` calls it, warm, with the time it took."""
 
-    def __init__(self, model: ModelChoice, device: str, threads: int, settings: RenderSettings) -> None:
+    def __init__(
+        self, model: ModelChoice, device: str, threads: int, settings: RenderSettings, exact: bool = True
+    ) -> None:
         from qsep_live.nets.inference import open_network
 
-        self._backend = open_network(model.path, device, threads=threads, latents=settings.presets)
+        self._backend = open_network(model.path, device, threads=threads, latents=settings.presets, exact=exact)
         self._backend.warm_up(settings.frames)
         self.name: str = self._backend.name
         self.channels = self._backend.channels
@@ -54,6 +57,49 @@ class TimedNetwork:
         self.seconds += time.perf_counter() - start
         self.calls += 1
         return mask
+
+    def render(
+        self, blocks: Iterable[Block], rate: int, channels: int, settings: RenderSettings, report: RenderReport
+    ) -> Iterator[Block]:
+        """As `engine.render.render`."""
+        from qsep_live.engine.render import render
+
+        return render(blocks, rate, channels, self, settings, report)
+
+
+class StemNetwork:
+    """A separator of stems, loaded and warm.
+
+    Raises
+    ------
+    QsepError
+        It cannot be loaded, or this machine cannot run it.
+    """
+
+    def __init__(self, entry: Entry, device: str, threads: int, exact: bool = True) -> None:
+        from qsep_live.engine.stem_windows import CheckedSeparator
+
+        self.name = entry.spec.name
+        try:
+            separator = entry.open(device, threads, exact)
+            separator.warm_up(entry.spec.windows[0])
+        except QsepError:
+            raise
+        except Exception as error:  # somebody else's code: whatever it raises is one line here
+            reason = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+            raise QsepError(f"model {self.name} ({entry.origin}) cannot be loaded: {reason}") from error
+        self._separator = CheckedSeparator(separator, entry.spec)
+
+    def render(
+        self, blocks: Iterable[Block], rate: int, channels: int, settings: RenderSettings, report: RenderReport
+    ) -> Iterator[Block]:
+        """As `engine.stem_render.render_stems`."""
+        from qsep_live.engine.stem_render import render_stems
+
+        return render_stems(blocks, rate, channels, self._separator, settings, report)
+
+
+Network = TimedNetwork | StemNetwork
 
 
 @dataclass(frozen=True)
@@ -173,7 +219,7 @@ def sound_of_program(program: Program, seconds: float | None) -> Sound:
 def render_sound(
     sound: Sound,
     target: Path,
-    network: TimedNetwork,
+    network: Network,
     settings: RenderSettings,
     progress: Callable[[float], None],
     duration: float | None = None,
@@ -200,7 +246,7 @@ def render_sound(
     """
     from qsep_live.audio.writer import AudioWriter
     from qsep_live.engine.part import numbered
-    from qsep_live.engine.render import RenderReport, render
+    from qsep_live.engine.render import RenderReport
     from qsep_live.engine.strip import width_of
 
     start = time.perf_counter()
@@ -211,7 +257,7 @@ def render_sound(
         blocks: Iterator[Block] = sound.blocks(frames)
         if outputs:
             blocks = map(_stereo, blocks)
-        for block in render(blocks, sound.rate, 2 if outputs else sound.channels, network, settings, report):
+        for block in network.render(blocks, sound.rate, 2 if outputs else sound.channels, settings, report):
             if outputs:
                 block = _laid_out(block, outputs)
             writer.write(block)
@@ -229,32 +275,49 @@ def render_sound(
 def render_stems(
     sound: Sound,
     targets: Sequence[Path],
-    network: TimedNetwork,
+    network: Network,
     settings: RenderSettings,
     progress: Callable[[float], None],
+    rest: Path | None = None,
 ) -> list[Rendered]:
     """Render ``sound`` with all presets of ``settings`` at once, each to its file in ``targets``.
 
-    The files appear when all are whole; otherwise as `render_sound`.
+    What they leave over of ``sound`` goes to ``rest``, if given; it comes last in the result. The files appear when all
+    are whole; otherwise as `render_sound`.
     """
     import numpy as np
 
     from qsep_live.audio.writer import AudioWriter
-    from qsep_live.engine.render import RenderReport, render
+    from qsep_live.dsp.repair import repair
+    from qsep_live.dsp.tape import Tape
+    from qsep_live.engine.render import RenderReport
+    from qsep_live.engine.stem_render import left_over
 
     start = time.perf_counter()
     report = RenderReport()
+    dry = Tape(sound.channels, 4 * BLOCK)
+
+    def heard() -> Iterator[Block]:
+        for block in sound.blocks(sound.frames):
+            if rest is not None:
+                dry.push(repair(block)[0].T)
+            yield block
+
     with ExitStack() as closing:
         writers = [
             closing.enter_context(AudioWriter(target, sound.rate, sound.channels, _subtype(sound, target)))
-            for target in targets
+            for target in [*targets, *([] if rest is None else [rest])]
         ]
-        for block in render(sound.blocks(sound.frames), sound.rate, sound.channels, network, settings, report):
-            for writer, stem in zip(writers, np.split(block, len(writers), axis=1), strict=True):
+        for block in network.render(heard(), sound.rate, sound.channels, settings, report):
+            stems = np.split(block, len(targets), axis=1)
+            if rest is not None:
+                stems.append(left_over(dry.view(len(block)).T, stems))
+                dry.skip(len(block))
+            for writer, stem in zip(writers, stems, strict=True):
                 writer.write(stem)
             progress(writers[0].frames / sound.rate)
-    faults = report.rack_faults or [{} for _ in writers]
-    return [_rendered(sound, writer, start, report, each) for writer, each in zip(writers, faults, strict=True)]
+    faults = [*report.rack_faults, *[{} for _ in writers]]
+    return [_rendered(sound, writer, start, report, each) for writer, each in zip(writers, faults, strict=False)]
 
 
 def _subtype(sound: Sound, target: Path) -> str:
@@ -266,7 +329,8 @@ def _subtype(sound: Sound, target: Path) -> str:
 def _rendered(
     sound: Sound, writer: AudioWriter, start: float, report: RenderReport, faults: dict[str, str]
 ) -> Rendered:
-    repaired = sound.reader.repaired if sound.reader is not None else report.repaired
+    # What the reader took out the engine did not see; what is finite and no sound only the engine takes out.
+    repaired = report.repaired + (sound.reader.repaired if sound.reader is not None else 0)
     return Rendered(
         sound.name, writer.path, writer.frames / sound.rate, time.perf_counter() - start, sound.rate, writer.channels,
         writer.subtype, report.windows, report.latency / sound.rate, repaired, writer.clipped, faults,

@@ -208,7 +208,8 @@ def mix_options(command: Command) -> Command:
 def network_options(command: Command) -> Command:
     """Which network, and on what: ``--model``, ``--device``, ``--threads``."""
     options = (
-        click.option("--model", metavar="FILE", help="Checkpoint (.safetensors); the one that comes along by default."),
+        click.option("--model", metavar="NAME", help="Checkpoint (.safetensors), or the name of a separator of stems;"
+                     " the one that comes along by default."),
         click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True,
                      help="Where the network runs."),
         click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
@@ -225,6 +226,7 @@ window_option = click.option(
     "--window", type=click.IntRange(1), metavar="FRAMES",
     help="Frames of 12 ms that the network hears for a mask; by default 128, centred or with a long delay 256.",
 )  # fmt: skip
+fast_option = click.option("--fast", is_flag=True, help="Files: as fast as the network can, with small errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout and nothing else.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what exists already.")
 

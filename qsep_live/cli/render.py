@@ -15,12 +15,19 @@ from qsep_live.cli import choices, options
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
-    from qsep_live.cli.offline import Rendered, Sound, TimedNetwork
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qsep_live.cli.offline import Network, Rendered, Sound
     from qsep_live.engine.render import RenderSettings
-    from qsep_live.latent.preset import Preset
+    from qsep_live.models.registry import Entry
+    from qsep_live.rack.config import RackConfig
 
 #: What the mode adds to a stem's name, as other separators call it.
 NAMES = {"isolate": "{}", "remove": "no_{}", "balance": "{}_balance"}
+#: Presets of the own networks that `--stems` separates; what they leave over is the fourth stem.
+STEMS = ("vocals", "drums", "bass")
+OTHER, REST = "other", "rest"
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,26 @@ class Track:
 
     path: Path
     folder: Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of each input.
+
+    Attributes
+    ----------
+    names
+        Of the presets or stems.
+    latents, racks
+        Of each.
+    rest
+        What they leave over is called so; None where it is not written.
+    """
+
+    names: tuple[str, ...]
+    latents: tuple[NDArray[np.float32], ...]
+    racks: tuple[RackConfig | None, ...]
+    rest: str | None = None
 
 
 @click.command()
@@ -42,6 +69,8 @@ class Track:
     help="Where the folders of stems go; it is made if missing.",
 )
 @options.preset_option
+@click.option("--stems", is_flag=True, help="All stems; together they are the input.")
+@click.option("--two", metavar="NAME", help="One preset or stem, and the rest; together they are the input.")
 @options.mix_options
 @options.rack_option
 @click.option(
@@ -53,6 +82,7 @@ class Track:
     help="File type of the stems.",
 )
 @options.network_options
+@options.fast_option
 @options.overwrite_option
 @options.json_option
 @click.pass_context
@@ -62,14 +92,22 @@ def render(ctx: click.Context, /, inputs: tuple[str, ...], output: str, presets:
     Each input becomes a folder, each preset a file in it: DIR/song/vocals.wav, in remove mode
     DIR/song/no_vocals.wav, in balance mode DIR/song/vocals_balance.wav. Every stem is aligned with its input and
     has its length, rate, channels and, where the file type can hold it, sample format.
+
+    --stems writes vocals, drums, bass and other, or the stems that the model has; --two vocals writes vocals and rest.
     """
     folder = Path(output).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder")
     tracks = find_tracks([Path(name).expanduser() for name in inputs], folder)
-    model = choices.choose_model(given["model"])
-    chosen = choices.choose_presets(tuple(dict.fromkeys(presets)), model)
-    batch = _Batch(folder, given, chosen, model)
+    stems = choices.choose_stems(given["model"])
+    if given["stems"] or given["two"] is not None:
+        _refuse_mix(ctx, "--stems" if given["stems"] else "--two")
+    if stems is not None:
+        choices.refuse_for_stems(stems.spec.name, delay=given["delay"])
+        batch = _Batch(folder, given, _stems_wanted(stems, presets, given), stems)
+    else:
+        model = choices.choose_model(given["model"])
+        batch = _Batch(folder, given, _wanted(model, presets, given), model)
     for track in tracks:
         batch.render(track)
     batch.close()
@@ -77,17 +115,57 @@ def render(ctx: click.Context, /, inputs: tuple[str, ...], output: str, presets:
         ctx.exit(1)
 
 
+def _refuse_mix(ctx: click.Context, option: str) -> None:
+    """The parts of a whole are given as they are."""
+    for name in ("stems", "two", "presets", "mode", "wet", "gain", "rack"):
+        source = ctx.get_parameter_source(name)
+        given = "--preset" if name == "presets" else f"--{name}"
+        if source is not None and source.name == "COMMANDLINE" and given != option:
+            raise UsageError(f"{option}: its files add up to the input, so {given} means nothing with it")
+
+
+def _wanted(model: choices.ModelChoice, names: tuple[str, ...], given: dict[str, Any]) -> Wanted:
+    """Of an own network."""
+    whole, rest = _whole(STEMS, OTHER, given)
+    presets = choices.choose_presets(whole or tuple(dict.fromkeys(names)), model)
+    # A rack that cannot be meant is the whole batch's fault, not each file's.
+    racks = [None if whole else choices.choose_rack(given["rack"], (preset,)) for preset in presets]
+    return Wanted(
+        tuple(preset.name for preset in presets), tuple(preset.latent for preset in presets), tuple(racks), rest
+    )
+
+
+def _stems_wanted(entry: Entry, names: tuple[str, ...], given: dict[str, Any]) -> Wanted:
+    """Of a separator of stems."""
+    from qsep_live.engine.stem_render import remainder
+    from qsep_live.latent.stem_axis import stem_latent
+
+    spec, left = entry.spec, remainder(entry.spec.stems)
+    whole, rest = _whole(tuple(name for name in spec.stems if name != left), left, given)
+    chosen = whole or tuple(dict.fromkeys(names))
+    latents = tuple(stem_latent(name, spec) for name in chosen)
+    rack = None if whole else choices.choose_rack(given["rack"], ())
+    return Wanted(chosen, latents, (rack,) * len(chosen), rest)
+
+
+def _whole(stems: tuple[str, ...], left: str, given: dict[str, Any]) -> tuple[tuple[str, ...], str | None]:
+    """With ``--stems`` and ``--two``, what is separated and what the remainder is called; ``left`` of all stems."""
+    if given["stems"]:
+        return stems, left
+    if given["two"] is not None:
+        if given["two"] == REST:
+            raise UsageError("--two rest: name the other part, the rest comes by itself")
+        return (given["two"],), REST
+    return (), None
+
+
 class _Batch:
     """One network for all files; what failed is told and counted."""
 
-    def __init__(
-        self, folder: Path, given: dict[str, Any], presets: tuple[Preset, ...], model: choices.ModelChoice
-    ) -> None:
-        self._folder, self._given, self._presets, self._model = folder, given, presets, model
+    def __init__(self, folder: Path, given: dict[str, Any], wanted: Wanted, model: choices.ModelChoice | Entry) -> None:
+        self._folder, self._given, self._wanted, self._model = folder, given, wanted, model
         self._json: bool = given["as_json"]
-        # A rack that cannot be meant is the whole batch's fault, not each file's.
-        self._racks = [choices.choose_rack(given["rack"], (preset,)) for preset in presets]
-        self._networks: dict[int, TimedNetwork] = {}
+        self._networks: dict[int, Network] = {}
         self._started = time.perf_counter()
         self._results: list[Rendered] = []
         self.failures = 0
@@ -101,25 +179,35 @@ class _Batch:
             closing.callback(_remove_empty, folder, self._folder)
             try:
                 sound = open_sound(str(track.path), closing)
-                check_render(sound, self._settings_for(range(len(self._presets))))
+                check_render(sound, self._settings_for(range(len(self._wanted.names))))
                 _make(folder)
             except QsepError as error:
                 self._fail(error)
                 return
             targets: dict[int, Path] = {}
-            for index, preset in enumerate(self._presets):
-                name = NAMES[self._given["mode"]].format(preset.name)
+            rest = None if self._wanted.rest is None else folder / f"{self._wanted.rest}.{self._given['suffix']}"
+            try:
+                if rest is not None:
+                    choices.check_target(rest, self._given["overwrite"], track.path)
+            except QsepError as error:
+                self._fail(error, len(self._wanted.names) + 1)
+                return
+            for index, each in enumerate(self._wanted.names):
+                name = NAMES[self._given["mode"]].format(each)
                 target = folder / f"{name}.{self._given['suffix']}"
                 try:
                     choices.check_target(target, self._given["overwrite"], track.path)
                 except QsepError as error:
+                    if rest is not None:  # a part of a whole: all of them or none
+                        self._fail(error, len(self._wanted.names) + 1)
+                        return
                     self._fail(error)
                 else:
                     targets[index] = target
             try:
-                self._together(sound, targets)
+                self._together(sound, targets, rest)
             except QsepError as error:
-                self._fail(error, len(targets))
+                self._fail(error, len(targets) + (rest is not None))
 
     def close(self) -> None:
         """The last line."""
@@ -136,44 +224,60 @@ class _Batch:
 
         from qsep_live.engine.render import RenderSettings
 
-        given = self._given
-        latents = [self._presets[index].latent for index in which]
+        given, model = self._given, self._model
+        latents = [self._wanted.latents[index] for index in which]
         return RenderSettings(
             latents[0] if len(latents) == 1 else np.stack(latents),
             mode=given["mode"],
             wet=given["wet"],
             gain=given["gain"],
             delay=choices.offline_delay(given["delay"]),
-            ahead=self._model.ahead,
-            foresight=self._model.foresight,
-            racks=tuple(self._racks[index] for index in which),
+            ahead=model.ahead if isinstance(model, choices.ModelChoice) else 0,
+            foresight=model.foresight if isinstance(model, choices.ModelChoice) else None,
+            racks=tuple(self._wanted.racks[index] for index in which),
         )
 
-    def _together(self, sound: Sound, targets: dict[int, Path]) -> None:
-        """The presets of ``targets``, each to its file, with one pass of the network."""
-        from qsep_live.cli.offline import TimedNetwork, render_stems
+    def _together(self, sound: Sound, targets: dict[int, Path], rest: Path | None) -> None:
+        """The presets of ``targets``, each to its file, and what they leave over: one pass of the network."""
+        from qsep_live.cli.offline import render_stems
         from qsep_live.ui.progress import progress_bar
 
         if not targets:
             return
         count = len(targets)
-        settings, names = self._settings_for(tuple(targets)), ", ".join(path.name for path in targets.values())
-        if count not in self._networks:
-            threads = choices.offline_threads(self._given["threads"])
-            self._networks[count] = TimedNetwork(self._model, self._given["device"], threads, settings)
+        settings = self._settings_for(tuple(targets))
+        network = self._network(count, settings)
+        names = ", ".join(path.name for path in [*targets.values(), *([] if rest is None else [rest])])
         with progress_bar(
             f"{Path(sound.name).name} → {names}", sound.frames / sound.rate, hidden=self._json
         ) as progress:
-            results = render_stems(sound, tuple(targets.values()), self._networks[count], settings, progress)
-        for index, result in zip(targets, results, strict=True):
-            self._tell(self._presets[index], result, count)
+            results = render_stems(sound, tuple(targets.values()), network, settings, progress, rest)
+        labels = [self._wanted.names[index] for index in targets]
+        if rest is not None:
+            labels.append(rest.stem)
+        for label, result in zip(labels, results, strict=True):
+            self._tell(label, result, count)
 
-    def _tell(self, preset: Preset, result: Rendered, count: int) -> None:
+    def _network(self, count: int, settings: RenderSettings) -> Network:
+        """For ``count`` presets at once; a separator of stems is the same for any number."""
+        from qsep_live.cli.offline import StemNetwork, TimedNetwork
+
+        model, device, exact = self._model, self._given["device"], not self._given["fast"]
+        threads = choices.offline_threads(self._given["threads"])
+        if isinstance(model, choices.ModelChoice):
+            if count not in self._networks:
+                self._networks[count] = TimedNetwork(model, device, threads, settings, exact)
+            return self._networks[count]
+        if not self._networks:
+            self._networks[0] = StemNetwork(model, device, threads, exact)
+        return self._networks[0]
+
+    def _tell(self, name: str, result: Rendered, count: int) -> None:
         from qsep_live.ui.lines import json_line
 
         self._results.append(result)
         if self._json:
-            values = {"preset": preset.name, "mode": self._given["mode"], "presets_at_once": count, **result.as_json()}
+            values = {"preset": name, "mode": self._given["mode"], "presets_at_once": count, **result.as_json()}
             click.echo(json_line("result", values))
             return
         together = f"{count} presets at once " if count > 1 else ""

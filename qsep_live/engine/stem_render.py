@@ -1,13 +1,13 @@
 """Offline, with a separator that gives stems: any rate, any channels, as long as it takes, in bounded memory.
 
 The separator hears two channels at most: neighbours go through it in pairs, one pair after the other. Mono is heard as
-two equal channels and given back as mono. What the stems leave over of the input belongs to the stem ``other``, where
-there is one. Same bytes every time, whatever the blocks.
+two equal channels and given back as mono. What the stems leave over of the input belongs to the stem ``other``, or
+``rest``, where there is one. Same bytes every time, whatever the blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from qsep_live.engine.strip import Strip, in_step
 
 Array = NDArray[np.float32]
 
-OTHER = "other"
+OTHER, REST = "other", "rest"
 
 
 def stem_gains(latent: Array) -> Array:
@@ -38,12 +38,13 @@ def stem_blocks(
 ) -> Iterator[tuple[Array, Array]]:
     """A stream of ``blocks`` (n, channels) at ``rate`` Hz to its dry sound (m, channels), stems (stems, m, channels).
 
-    Both are aligned and, over all, as long as the input. Where there is a stem `OTHER`, the stems add up to the dry
+    Both are aligned and, over all, as long as the input. Where there is a stem `remainder`, the stems add up to the dry
     sound, to float32's rounding. Samples that are not sound (`repair`) are silence, and counted.
     """
     report = RenderReport() if report is None else report
     names = separator.spec.stems
-    other = names.index(OTHER) if OTHER in names else None
+    left = remainder(names)
+    other = names.index(left) if left in names else None
     width = separator.spec.channels
     groups = [_Group(separator, rate, min(width, channels - first)) for first in range(0, channels, width)]
     waiting = Tape(channels, 1 << 18)
@@ -67,6 +68,11 @@ def stem_blocks(
         parts = [block.T[first : first + width] for first in range(0, channels, width)]
         yield from aligned([group.push(part) for group, part in zip(groups, parts, strict=True)])
     yield from aligned([group.finish() for group in groups])
+
+
+def remainder(stems: Sequence[str]) -> str:
+    """What that is called which ``stems`` leave over: one of them, or `REST` beside them."""
+    return OTHER if OTHER in stems else REST
 
 
 def left_over(dry: Array, taken: Iterable[Array]) -> Array:
