@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from qsep_live.engine.part import Part
     from qsep_live.latent.preset import Preset
     from qsep_live.models.registry import Entry
+    from qsep_live.models.spec import SeparatorSpec
     from qsep_live.rack.config import RackConfig
 
 DEFAULT_MODEL = "default.safetensors"
 NO_RACK = "none"
+OWN = "own"
+"""As ``--model``: the network that came along, whatever default was chosen."""
 _MODEL_NAME = re.compile(r"[a-z0-9_-]+")
 
 
@@ -47,8 +50,23 @@ class ModelChoice:
         return load_foresight(self.path, self.fingerprint)
 
 
+def stems_for_files(option: str | None) -> Entry | None:
+    """As `choose_stems`; where no model is named, the one that ``qsep-live models default`` chose.
+
+    Raises
+    ------
+    QsepError
+        It is damaged, or was removed by hand.
+    """
+    if option is None:
+        from qsep_live.models.store import default_model
+
+        option = default_model()
+    return choose_stems(option)
+
+
 def choose_stems(option: str | None) -> Entry | None:
-    """The separator of stems that ``--model`` names; None for a checkpoint's path, or none given.
+    """The separator of stems that ``--model`` names; None for a checkpoint's path, `OWN`, or none given.
 
     Raises
     ------
@@ -57,7 +75,7 @@ def choose_stems(option: str | None) -> Entry | None:
     QsepError
         The one of that name is damaged.
     """
-    if option is None or not _MODEL_NAME.fullmatch(option):
+    if option in (None, OWN) or not _MODEL_NAME.fullmatch(option):
         return None
     from qsep_live.models.registry import find_stems
 
@@ -88,7 +106,7 @@ def choose_model(option: str | None) -> ModelChoice:
     from qsep_live.bundled import bundled_folder
     from qsep_live.nets.header import frames_ahead, read_header
 
-    if option is None:
+    if option in (None, OWN):
         path = bundled_folder("models") / DEFAULT_MODEL
         if not path.is_file():
             raise QsepError(f"{path}: the default model is missing; install qsep-live again, or give --model FILE")
@@ -132,6 +150,20 @@ def choose_window(option: int | None, delay: float | None) -> int:
     if delay is not None and delay > most:
         raise UsageError(f"--window {option} is for delays of up to {1e3 * most:.0f} ms, not {1e3 * delay:.0f} ms")
     return option
+
+
+def stem_presets(names: Sequence[str], spec: SeparatorSpec) -> tuple[Preset, ...]:
+    """The presets called ``names`` as a separator of stems takes them; each of its stems is one.
+
+    Raises
+    ------
+    QsepError
+        One does not exist, is broken, or belongs to another model.
+    """
+    from qsep_live.latent.library import PresetLibrary
+
+    library = PresetLibrary()
+    return tuple(library.for_model(name, spec).preset for name in names)
 
 
 def choose_presets(names: Sequence[str], model: ModelChoice) -> tuple[Preset, ...]:

@@ -169,7 +169,7 @@ def run_offline(options: LiveOptions, source: Endpoint, target: Endpoint) -> Non
             sound = offline.sound_of_program(source.program, options.duration)
         else:
             sound = offline.open_sound(given, closing)
-        stems = choices.choose_stems(options.model)
+        stems = choices.stems_for_files(options.model)
         network: offline.Network
         if stems is not None:
             settings = _stem_settings(options, stems.spec)
@@ -223,13 +223,13 @@ def _stem_settings(options: LiveOptions, spec: SeparatorSpec) -> RenderSettings:
     import numpy as np
 
     from qsep_live.engine.render import RenderSettings
-    from qsep_live.latent.stem_axis import stem_latent
 
     choices.refuse_for_stems(spec.name, delay=options.delay, window=options.window, ahead=options.ahead)
-    latents = [stem_latent(part.names[0], spec) for part in options.parts]
-    racks = [choices.choose_rack(rack, ()) for rack in choices.each_rack(options.racks, len(latents))]
+    presets = choices.stem_presets([part.names[0] for part in options.parts], spec)
+    given = choices.each_rack(options.racks, len(presets))
+    racks = [choices.choose_rack(rack, (preset,)) for rack, preset in zip(given, presets, strict=True)]
     return RenderSettings(
-        np.stack(latents),
+        np.stack([preset.latent for preset in presets]),
         mode=options.mode,  # type: ignore[arg-type]
         wet=options.wet,
         gain=options.gain,

@@ -99,7 +99,7 @@ def render(ctx: click.Context, /, inputs: tuple[str, ...], output: str, presets:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder")
     tracks = find_tracks([Path(name).expanduser() for name in inputs], folder)
-    stems = choices.choose_stems(given["model"])
+    stems = choices.stems_for_files(given["model"])
     if given["stems"] or given["two"] is not None:
         _refuse_mix(ctx, "--stems" if given["stems"] else "--two")
     if stems is not None:
@@ -138,14 +138,14 @@ def _wanted(model: choices.ModelChoice, names: tuple[str, ...], given: dict[str,
 def _stems_wanted(entry: Entry, names: tuple[str, ...], given: dict[str, Any]) -> Wanted:
     """Of a separator of stems."""
     from qsep_live.engine.stem_render import remainder
-    from qsep_live.latent.stem_axis import stem_latent
 
     spec, left = entry.spec, remainder(entry.spec.stems)
     whole, rest = _whole(tuple(name for name in spec.stems if name != left), left, given)
-    chosen = whole or tuple(dict.fromkeys(names))
-    latents = tuple(stem_latent(name, spec) for name in chosen)
-    rack = None if whole else choices.choose_rack(given["rack"], ())
-    return Wanted(chosen, latents, (rack,) * len(chosen), rest)
+    presets = choices.stem_presets(whole or tuple(dict.fromkeys(names)), spec)
+    racks = [None if whole else choices.choose_rack(given["rack"], (preset,)) for preset in presets]
+    return Wanted(
+        tuple(preset.name for preset in presets), tuple(preset.latent for preset in presets), tuple(racks), rest
+    )
 
 
 def _whole(stems: tuple[str, ...], left: str, given: dict[str, Any]) -> tuple[tuple[str, ...], str | None]:

@@ -18,19 +18,11 @@ from qsep_live.dsp.tape import Tape
 from qsep_live.engine.render import BLOCK, RenderReport, RenderSettings, load_racks
 from qsep_live.engine.stem_windows import CheckedSeparator, StemWindows
 from qsep_live.engine.strip import Strip, in_step
+from qsep_live.latent.stem_weights import gains as weight_gains
 
 Array = NDArray[np.float32]
 
 OTHER, REST = "other", "rest"
-
-
-def stem_gains(latent: Array) -> Array:
-    """Weights over stems, (stems,), to what each is multiplied by: the largest is 1, what is below 0 is 0."""
-    gains: Array = np.maximum(latent, np.float32(0.0))
-    largest = gains.max()
-    if largest > 0.0:
-        gains /= largest
-    return gains
 
 
 def stem_blocks(
@@ -93,8 +85,7 @@ def render_stems(
 ) -> Iterator[Array]:
     """As `engine.render.render`, with latents that are weights over the separator's stems."""
     report = RenderReport() if report is None else report
-    latents = np.atleast_2d(settings.latent)
-    gains = [stem_gains(latent) for latent in latents]
+    rows = weight_gains(np.atleast_2d(settings.latent))
     racks = load_racks(settings, rate, channels)
     strips = [Strip(channels, rack, late) for rack, late in zip(racks, in_step(racks), strict=True)]
     report.latency = skip = max(rack.latency if rack else 0 for rack in racks)
@@ -106,12 +97,12 @@ def render_stems(
                 yield dry[start : start + BLOCK], stems[:, start : start + BLOCK]
         for start in range(0, report.latency, BLOCK):
             count = min(BLOCK, report.latency - start)
-            yield np.zeros((count, channels), np.float32), np.zeros((gains[0].size, count, channels), np.float32)
+            yield np.zeros((count, channels), np.float32), np.zeros((rows.shape[1], count, channels), np.float32)
 
     for dry, stems in sounds():
         heard = [
             strip.process(_weighted(stems, gain), dry, settings.mode, settings.wet, settings.gain)
-            for strip, gain in zip(strips, gains, strict=True)
+            for strip, gain in zip(strips, rows, strict=True)
         ]
         report.windows = separator.windows - before
         report.rack_faults = [{} if rack is None else dict(rack.faults) for rack in racks]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qsep_live.engine.render import RenderReport, RenderSettings
-from qsep_live.engine.stem_render import left_over, render_stems, stem_blocks, stem_gains
+from qsep_live.engine.stem_render import left_over, render_stems, stem_blocks
 from qsep_live.engine.stem_windows import CheckedSeparator, StemWindows
 from qsep_live.errors import QsepError
 from qsep_live.models.spec import SeparatorSpec
@@ -210,11 +210,6 @@ def test_modes(mode: str, wet: float, gain: float, expected: Callable[..., np.nd
         list(render_stems([sound], 8000, 2, third, RenderSettings(np.array([0.5, 0.0], np.float32), **options)))
     )
     np.testing.assert_allclose(out, expected(sound / 3, sound), atol=1e-5)
-
-
-def test_weights_become_gains() -> None:
-    np.testing.assert_allclose(stem_gains(np.array([0.6, 0.8, -1.0], np.float32)), [0.75, 1.0, 0.0])
-    np.testing.assert_array_equal(stem_gains(np.array([0.0, -1.0], np.float32)), [0.0, 0.0])
 
 
 def test_samples_that_are_no_sound_are_silence_and_counted() -> None:
