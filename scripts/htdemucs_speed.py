@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -38,14 +39,15 @@ def main() -> None:
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     reference = times[next(iter(times))]
     print(f"{given.rounds} rounds, {given.threads} thread(s)")
-    print(f"{'':32}{'wall s':>8}{'CPU s':>8}{'s per s of audio':>18}{'torch / it, wall':>18}{'CPU':>7}")
+    print(f"{'':32}{'wall s':>8}{'CPU s':>8}{'s per s, wall':>15}{'CPU':>7}{'torch / it, wall':>18}{'CPU':>7}")
     for name, (_, seconds) in steps.items():
         wall, cpu = (median(each[index] for each in times[name]) for index in range(2))
         ratios = [
             median(one[index] / other[index] for one, other in zip(reference, times[name], strict=True))
             for index in range(2)
         ]
-        print(f"{name:32}{wall:8.3f}{cpu:8.3f}{wall / (STRIDE * seconds):18.3f}{ratios[0]:18.2f}{ratios[1]:7.2f}")
+        worth = STRIDE * seconds
+        print(f"{name:32}{wall:8.3f}{cpu:8.3f}{wall / worth:15.3f}{cpu / worth:7.3f}{ratios[0]:18.2f}{ratios[1]:7.2f}")
 
 
 def _steps(folder: Path, threads: int) -> dict[str, tuple[Callable[[], object], float]]:
@@ -75,7 +77,7 @@ def _steps(folder: Path, threads: int) -> dict[str, tuple[Callable[[], object], 
             separator.warm_up(samples)
             print(f"{separator.name}, {samples}: ready after {time.perf_counter() - began:.2f} s")
             window = longest[0, :, :samples].copy()
-            steps[f"{separator.name}, {samples}"] = (lambda s=separator, w=window: s(w)), samples / spec.rate
+            steps[f"{separator.name}, {samples}"] = partial(separator, window), samples / spec.rate
     return steps
 
 
