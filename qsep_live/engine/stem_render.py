@@ -36,9 +36,10 @@ def stem_blocks(
     report = RenderReport() if report is None else report
     names = separator.spec.stems
     left = remainder(names)
-    other = names.index(left) if left in names else None
+    # It is what the others leave over of the input, so that its own samples need not come back.
+    other = names.index(left) if left in names and len(names) > 1 else None
     width = separator.spec.channels
-    groups = [_Group(separator, rate, min(width, channels - first)) for first in range(0, channels, width)]
+    groups = [_Group(separator, rate, min(width, channels - first), other) for first in range(0, channels, width)]
     waiting = Tape(channels, 1 << 18)
 
     def aligned(pieces: list[Iterator[Array]]) -> Iterator[tuple[Array, Array]]:
@@ -49,7 +50,7 @@ def stem_blocks(
             dry = waiting.view(count).T.copy()
             waiting.skip(count)
             if other is not None:
-                stems[other] = left_over(dry, [stem for index, stem in enumerate(stems) if index != other])
+                stems = np.insert(stems, other, left_over(dry, stems), axis=0)
             yield dry, stems
 
     for block in _even(blocks):
@@ -122,13 +123,14 @@ def _weighted(stems: Array, gains: Array) -> Array:
 
 
 class _Group:
-    """Neighbouring channels, one or two, on their way to the separator's rate and back."""
+    """Neighbouring channels on their way to the separator's rate and back, ``without`` one of the stems."""
 
-    def __init__(self, separator: CheckedSeparator, rate: int, channels: int) -> None:
+    def __init__(self, separator: CheckedSeparator, rate: int, channels: int, without: int | None) -> None:
         spec = separator.spec
+        self._without = without
         self._channels = channels
         self._spread = spec.channels // channels
-        self._stems = len(spec.stems)
+        self._stems = len(spec.stems) - (without is not None)
         self._windows = StemWindows(separator)
         self._there = self._back = None
         if rate != spec.rate:
@@ -160,6 +162,8 @@ class _Group:
             yield from self._given_back(stems)
 
     def _given_back(self, stems: Array) -> Iterator[Array]:
+        if self._without is not None:
+            stems = np.delete(stems, self._without, axis=0)
         if self._spread > 1:
             stems = stems.mean(axis=1, keepdims=True)
         if self._back is not None:

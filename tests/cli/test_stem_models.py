@@ -229,3 +229,7 @@ def test_an_interrupted_run_leaves_nothing(
     assert process.returncode == 128 + number
     assert (out, err.splitlines()) == ("", ["qsep-live: interrupted"])
     assert [path.name for path in work.iterdir()] == ["in.wav"]
+
+
+def test_fast_is_for_files(qsep: Qsep) -> None:
+    qsep("--fast", "--no-midi").fails(2, "--fast", "files")
