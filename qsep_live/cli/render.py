@@ -12,22 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qsep_live.cli import choices, options
+from qsep_live.cli.wanted import Wanted, refuse_mix, wanted_of_presets, wanted_of_stems
 from qsep_live.errors import QsepError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from qsep_live.cli.offline import Network, Rendered, Sound
     from qsep_live.engine.render import RenderSettings
     from qsep_live.models.registry import Entry
-    from qsep_live.rack.config import RackConfig
 
 #: What the mode adds to a stem's name, as other separators call it.
 NAMES = {"isolate": "{}", "remove": "no_{}", "balance": "{}_balance"}
-#: Presets of the own networks that `--stems` separates; what they leave over is the fourth stem.
-STEMS = ("vocals", "drums", "bass")
-OTHER, REST = "other", "rest"
 
 
 @dataclass(frozen=True)
@@ -36,26 +30,6 @@ class Track:
 
     path: Path
     folder: Path
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is made of each input.
-
-    Attributes
-    ----------
-    names
-        Of the presets or stems.
-    latents, racks
-        Of each.
-    rest
-        What they leave over is called so; None where it is not written.
-    """
-
-    names: tuple[str, ...]
-    latents: tuple[NDArray[np.float32], ...]
-    racks: tuple[RackConfig | None, ...]
-    rest: str | None = None
 
 
 @click.command()
@@ -101,62 +75,18 @@ def render(ctx: click.Context, /, inputs: tuple[str, ...], output: str, presets:
     tracks = find_tracks([Path(name).expanduser() for name in inputs], folder)
     stems = choices.stems_for_files(given["model"])
     if given["stems"] or given["two"] is not None:
-        _refuse_mix(ctx, "--stems" if given["stems"] else "--two")
+        refuse_mix(ctx, "--stems" if given["stems"] else "--two")
     if stems is not None:
         choices.refuse_for_stems(stems.spec.name, delay=given["delay"])
-        batch = _Batch(folder, given, _stems_wanted(stems, presets, given), stems)
+        batch = _Batch(folder, given, wanted_of_stems(stems, presets, given), stems)
     else:
         model = choices.choose_model(given["model"])
-        batch = _Batch(folder, given, _wanted(model, presets, given), model)
+        batch = _Batch(folder, given, wanted_of_presets(model, presets, given), model)
     for track in tracks:
         batch.render(track)
     batch.close()
     if batch.failures:
         ctx.exit(1)
-
-
-def _refuse_mix(ctx: click.Context, option: str) -> None:
-    """The parts of a whole are given as they are."""
-    for name in ("stems", "two", "presets", "mode", "wet", "gain", "rack"):
-        source = ctx.get_parameter_source(name)
-        given = "--preset" if name == "presets" else f"--{name}"
-        if source is not None and source.name == "COMMANDLINE" and given != option:
-            raise UsageError(f"{option}: its files add up to the input, so {given} means nothing with it")
-
-
-def _wanted(model: choices.ModelChoice, names: tuple[str, ...], given: dict[str, Any]) -> Wanted:
-    """Of an own network."""
-    whole, rest = _whole(STEMS, OTHER, given)
-    presets = choices.choose_presets(whole or tuple(dict.fromkeys(names)), model)
-    # A rack that cannot be meant is the whole batch's fault, not each file's.
-    racks = [None if whole else choices.choose_rack(given["rack"], (preset,)) for preset in presets]
-    return Wanted(
-        tuple(preset.name for preset in presets), tuple(preset.latent for preset in presets), tuple(racks), rest
-    )
-
-
-def _stems_wanted(entry: Entry, names: tuple[str, ...], given: dict[str, Any]) -> Wanted:
-    """Of a separator of stems."""
-    from qsep_live.engine.stem_render import remainder
-
-    spec, left = entry.spec, remainder(entry.spec.stems)
-    whole, rest = _whole(tuple(name for name in spec.stems if name != left), left, given)
-    presets = choices.stem_presets(whole or tuple(dict.fromkeys(names)), spec)
-    racks = [None if whole else choices.choose_rack(given["rack"], (preset,)) for preset in presets]
-    return Wanted(
-        tuple(preset.name for preset in presets), tuple(preset.latent for preset in presets), tuple(racks), rest
-    )
-
-
-def _whole(stems: tuple[str, ...], left: str, given: dict[str, Any]) -> tuple[tuple[str, ...], str | None]:
-    """With ``--stems`` and ``--two``, what is separated and what the remainder is called; ``left`` of all stems."""
-    if given["stems"]:
-        return stems, left
-    if given["two"] is not None:
-        if given["two"] == REST:
-            raise UsageError("--two rest: name the other part, the rest comes by itself")
-        return (given["two"],), REST
-    return (), None
 
 
 class _Batch:

@@ -92,9 +92,7 @@ def test_what_was_added_is_listed_checked_and_separates(
 
 
 def test_a_preset_of_stems_is_played(qsep: Callable[..., Any], added: Path, wav: Callable[..., Path]) -> None:
-    (added.parents[1] / "presets" / "rhythm.toml").write_text(
-        'schema = 2\n[stems]\ndrums = 1.0\nbass = 1.0\n'
-    )
+    (added.parents[1] / "presets" / "rhythm.toml").write_text("schema = 2\n[stems]\ndrums = 1.0\nbass = 1.0\n")
     source = wav("in.wav", 1.0, subtype="FLOAT")
     for name in ("drums", "bass", "rhythm"):
         told = qsep("-i", source, "-o", f"{name}.wav", "--model", "small", "-p", name)
