@@ -16,7 +16,7 @@ from qsep_live.models.adapters.htdemucs import HTDemucs, open_installed
 from qsep_live.models.adapters.htdemucs_build import build, window_lengths
 from qsep_live.models.adapters.htdemucs_files import sha256
 from qsep_live.models.adapters.htdemucs_weights import Bag, Network
-from qsep_live.models.registry import added
+from qsep_live.models.registry import added, stem_separators
 from tests.models.conftest import SHORT, music, small_network
 
 
@@ -249,6 +249,14 @@ def test_build_that_was_killed_is_cleared_by_the_next(small: Network, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     with pytest.raises(UsageError, match="is there already"):
         build(Bag((small,), ((1.0,) * 4,), "random"), tmp_path / "model", "model", (0.3,))
+
+
+def test_half_built_model_is_not_listed(small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSEP_LIVE_HOME", str(tmp_path))
+    for name in ("small", ".other.1.part"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        shutil.copy(small_model / "model.json", tmp_path / "models" / name)
+    assert [entry.folder for entry in stem_separators()] == [tmp_path / "models" / "small"]
 
 
 def test_full_disk_is_one_line(small: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
