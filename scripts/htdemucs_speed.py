@@ -54,7 +54,7 @@ def _steps(folder: Path, threads: int) -> dict[str, tuple[Callable[[], object], 
     """What is timed, by name, warm, and the seconds of its window. The `demucs` package's own step comes first."""
     import torch
 
-    from qsep_live.models.adapters.htdemucs_build import network_file
+    from qsep_live.models.adapters.htdemucs_files import network_file
     from qsep_live.models.adapters.htdemucs_weights import load_network
 
     spec = added(folder).spec

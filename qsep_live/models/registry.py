@@ -63,7 +63,7 @@ def stem_separators() -> list[Entry]:
     found: dict[str, Entry] = {}
     root = user_folder("models")
     if root.is_dir():
-        for card in sorted(root.glob(f"*/{CARD}")):
+        for card in sorted(root.glob(f"[!.]*/{CARD}")):  # hidden: half built
             entry = added(card.parent)
             found[entry.spec.name] = entry
     for point in entry_points(group=ENTRY_POINTS):

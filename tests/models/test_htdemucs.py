@@ -14,8 +14,9 @@ from qsep_live.errors import QsepError, UsageError
 from qsep_live.models.adapters import htdemucs_build
 from qsep_live.models.adapters.htdemucs import HTDemucs, open_installed
 from qsep_live.models.adapters.htdemucs_build import build, window_lengths
+from qsep_live.models.adapters.htdemucs_files import sha256
 from qsep_live.models.adapters.htdemucs_weights import Bag, Network
-from qsep_live.models.registry import added
+from qsep_live.models.registry import added, stem_separators
 from tests.models.conftest import SHORT, music, small_network
 
 
@@ -110,13 +111,17 @@ def test_no_torch_is_imported_on_the_cpu(small_model: Path) -> None:
     assert told.split() == ["(4,", "2,", "13312)", "False", "False"]
 
 
-def test_compiled_graphs_are_kept_and_used_again(small_model: Path) -> None:
-    window = added(small_model).spec.windows[0]
-    opened(small_model).warm_up(window)
-    kept = {path: path.stat().st_mtime_ns for path in (small_model / "cache" / "f32").iterdir()}
-    assert kept
-    opened(small_model).warm_up(window)
-    assert {path: path.stat().st_mtime_ns for path in (small_model / "cache" / "f32").iterdir()} == kept
+def test_no_session_compiles(small_model: Path) -> None:
+    def kept() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (small_model / "cache").rglob("*.blob")}
+
+    built = kept()
+    assert built
+    for exact in (True, False):
+        separator = opened(small_model, exact=exact)
+        for samples in separator.spec.windows:
+            separator.warm_up(samples)
+    assert kept() == built
 
 
 @pytest.mark.parametrize("backend", ["openvino", "torch"])
@@ -220,7 +225,7 @@ def test_card_and_fingerprint(small: Network, small_model: Path) -> None:
     assert card["adapter"] == "htdemucs"
     there = {path.name for path in small_model.iterdir()} - {"model.json", "cache"}
     assert set(card["files"]) == there
-    assert all(htdemucs_build.sha256(small_model / name) == digest for name, digest in card["files"].items())
+    assert all(sha256(small_model / name) == digest for name, digest in card["files"].items())
     assert "research" in card["spec"]["licence"]
 
 
@@ -244,6 +249,14 @@ def test_build_that_was_killed_is_cleared_by_the_next(small: Network, tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     with pytest.raises(UsageError, match="is there already"):
         build(Bag((small,), ((1.0,) * 4,), "random"), tmp_path / "model", "model", (0.3,))
+
+
+def test_half_built_model_is_not_listed(small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSEP_LIVE_HOME", str(tmp_path))
+    for name in ("small", ".other.1.part"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        shutil.copy(small_model / "model.json", tmp_path / "models" / name)
+    assert [entry.folder for entry in stem_separators()] == [tmp_path / "models" / "small"]
 
 
 def test_full_disk_is_one_line(small: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

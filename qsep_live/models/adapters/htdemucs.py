@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from qsep_live.errors import QsepError, UsageError
-from qsep_live.models.adapters.htdemucs_build import network_file
+from qsep_live.models.adapters.htdemucs_files import network_file
 from qsep_live.models.adapters.htdemucs_sound import SHORTEST, Array
 from qsep_live.models.registry import CARD, read_card
 from qsep_live.models.spec import SeparatorSpec

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from qsep_live.errors import QsepError, UsageError
+from qsep_live.models.adapters.htdemucs_files import graph_file, network_file, sha256
 from qsep_live.models.adapters.htdemucs_sound import SHORTEST
 from qsep_live.models.adapters.htdemucs_weights import HOP, RATE, Bag, Network, read_source, save_network
 from qsep_live.models.registry import CARD, SCHEMA
@@ -103,6 +104,7 @@ def build(
             "files": sums,
         }
         write_whole(hidden / CARD, json.dumps(card, indent=1).encode())
+    _compile(folder, source, windows, sums, tell)
     return spec
 
 
@@ -124,20 +126,6 @@ def window_lengths(seconds: Sequence[float]) -> tuple[int, ...]:
     if not windows:
         raise UsageError("HTDemucs needs at least one length of window, for example 1.5 s")
     return tuple(sorted(windows, reverse=True))
-
-
-def network_file(index: int) -> str:
-    return f"network{index}.safetensors"
-
-
-def graph_file(index: int, samples: int) -> str:
-    return f"network{index}-{samples}.xml"
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_graph(network: Network, samples: int, path: Path, check: bool) -> None:
@@ -165,10 +153,26 @@ def _write_graph(network: Network, samples: int, path: Path, check: bool) -> Non
             )
 
 
+def _compile(
+    folder: Path, bag: Bag, windows: Sequence[int], sums: Mapping[str, str], tell: Callable[[str], None]
+) -> None:
+    """Fill OpenVINO's cache, so that no session compiles. It goes by the folder's name, so the folder has its own now.
+
+    Broken off here, the model is whole: what is missing is compiled when it is first used.
+    """
+    from qsep_live.models.adapters.htdemucs_openvino import OpenVinoRunner
+
+    for exact in (True, False):
+        runner = OpenVinoRunner(folder, bag.shares, sums, 1, exact)
+        tell(f"compiling for this machine ({runner.name})")
+        for samples in windows:
+            runner.compile(samples)
+
+
 def _require_room(folder: Path, bag: Bag, windows: int) -> None:
     weights = sum(value.nbytes for network in bag.networks for value in network.state.values())
-    # A graph has the weights once more; OpenVINO keeps a compiled one for each, in one of two precisions at least.
-    needed = int(weights * (1 + 2 * windows) * 1.05)
+    # A graph has the weights once more; what OpenVINO compiles of it, in two precisions, two thirds of that.
+    needed = int(weights * (1 + 1.7 * windows))
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise QsepError(f"{folder.parent}: {free // 1_000_000} MB are free; HTDemucs needs {needed // 1_000_000} MB")

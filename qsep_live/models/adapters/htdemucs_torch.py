@@ -1,8 +1,8 @@
 """HTDemucs in torch: on a GPU, and on a CPU as the reference. Windows of any length.
 
 On CUDA it computes in float16 and records the network once for each length, to be replayed (``graph``). It has NOT been
-run on a GPU: there was none where this was written. On the CPU the same lines are tested, in float32 and without a
-recording.
+run on a GPU, neither CUDA nor Apple's: there was none where this was written. On the CPU the same lines are tested, in
+float32 and without a recording.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,10 @@ def load_network(path: Path) -> Network:
 
 
 def _make(settings: Mapping[str, Any]) -> Any:
-    made = _import("demucs.htdemucs").HTDemucs(**settings).eval().requires_grad_(False)
+    kind = _import("demucs.htdemucs").HTDemucs
+    # Arguments of training that this version does not know are left out, as the package does: the tensors must fit.
+    known = signature(kind).parameters
+    made = kind(**{name: value for name, value in settings.items() if name in known}).eval().requires_grad_(False)
     # What lies around the network is done here for these numbers alone.
     if (made.nfft, made.hop_length, made.samplerate, made.cac, made.audio_channels) != (FFT, HOP, RATE, True, 2):
         raise ValueError("of another spectrum, rate or number of channels")
