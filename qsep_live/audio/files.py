@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import io
 import os
 import re
+import shlex
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from qsep_live.audio.mpeg import Layout, mpeg_layout
 from qsep_live.errors import QsepError
 
 Block = NDArray[np.float32]
@@ -45,6 +49,8 @@ class SoundFileReader:
         NaN and infinite samples that were replaced by zero so far.
     position : int
         The frame that is read next.
+    remark : str
+        What the user should know of the file, one line; empty where there is nothing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -52,7 +58,10 @@ class SoundFileReader:
         self.repaired = 0
         self.position = 0
         self._file = _open(self.path)
+        self.remark = ""
         try:
+            if self._file.format == "MP3":
+                self.remark = _mp3_remark(self.path)
             self.rate = int(self._file.samplerate)
             self.channels = int(self._file.channels)
             self.subtype = str(self._file.subtype)
@@ -184,8 +193,12 @@ def _open(path: Path) -> Any:
             raise QsepError(f"{path} is not a regular file, so it cannot be read as a sound file")
         if path.stat().st_size == 0:
             raise QsepError(f"{path} is empty (0 bytes)")
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            head = file.read(4)
+        if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
+            layout = mpeg_layout(path)
+            if layout is not None:
+                return _open_mp3(path, layout)
         return _forward_reader()(path)
     except OSError as error:
         raise QsepError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -196,6 +209,78 @@ def _open(path: Path) -> Any:
                 f" convert it: ffmpeg -i {path.name} {path.stem}.wav"
             ) from error
         raise QsepError(f"{path} is damaged or not a sound file ({READS} are read)") from error
+
+
+def _open_mp3(path: Path, layout: Layout) -> Any:
+    """All frames of an MP3, whatever else the file holds.
+
+    Through a pipe libsndfile has no length to estimate, and reads to the end; but a tagged file, which says how much of
+    its first and last frames is no sound, fails that way.
+    """
+    if layout.parts > 1:
+        raise QsepError(
+            f"{path} is {layout.parts} MP3s in a row; to make one of them:"
+            f" ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix('.flac')))}"
+        )
+    if layout.tagged:
+        return _forward_reader()(path if not layout.after else _Part(path, layout.end))
+    reading, writing = os.pipe()
+    threading.Thread(target=_feed, args=(path, layout, writing), daemon=True).start()
+    try:
+        return _forward_reader()(reading)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.close(reading)
+        raise
+
+
+def _feed(path: Path, layout: Layout, descriptor: int) -> None:
+    """Write the frames of ``path`` into a pipe, until they are read or nobody reads them any more."""
+    with contextlib.suppress(OSError), open(descriptor, "wb", buffering=0) as pipe, path.open("rb") as file:
+        file.seek(layout.first)
+        left = layout.end - layout.first
+        while left > 0 and (piece := file.read(min(left, 1 << 16))):
+            left -= len(piece)
+            view = memoryview(piece)
+            while view:
+                view = view[pipe.write(view) :]
+
+
+class _Part(io.RawIOBase):
+    """The first bytes of a file, as a file."""
+
+    def __init__(self, path: Path, end: int) -> None:
+        self._raw = path.open("rb")
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = max(0, self._end - self._raw.tell())
+        return self._raw.readinto(memoryview(buffer)[:left])
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            return self._raw.seek(self._end + offset)
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _mp3_remark(path: Path) -> str:
+    layout = mpeg_layout(path)
+    if layout is None or not layout.after:
+        return ""
+    return f"{path}: {layout.after:,} bytes behind the sound are no sound and were left out"
 
 
 def _nearest_file(path: Path) -> str:
@@ -240,10 +325,8 @@ def _mp3_length(path: Path, file: Any, said: int) -> int:
     """Count by decoding: without a Xing or VBRI tag there is only an estimate, with one a promise."""
     with contextlib.closing(_open(path)) as again:
         counted = _count(again)
-    with path.open("rb") as raw:
-        head = raw.read(1 << 16)
-    tagged = any(tag in head for tag in (b"Xing", b"Info", b"VBRI"))
-    if tagged and counted < said:
+    layout = mpeg_layout(path)
+    if layout is not None and layout.tagged and counted < said:
         raise QsepError(
             f"{path} is truncated: it holds {counted / file.samplerate:.2f} s of {said / file.samplerate:.2f} s"
         )

@@ -75,11 +75,10 @@ def add(source: str, name: str | None, yes: bool, overwrite: bool) -> None:
     _consent("Is that your use?", yes)
     with store.place_for(name, overwrite) as folder:
         build(file, folder, name, _tell)
-    entry = added(target)
-    if wrong := store.damage(entry, _tell):
-        store.remove(name)
-        raise QsepError(f"model {name} does not work on this machine and was removed again: {wrong}")
-    found = store.measure(entry, _tell)
+        entry = added(target)
+        if wrong := store.damage(entry, _tell):
+            raise QsepError(f"model {name} does not work on this machine and was removed again: {wrong}")
+        found = store.measure(entry, _tell)
     click.echo(_measured_line(entry, found))
     click.echo(f"qsep-live render SONG -o OUT --model {name} --stems")
 

@@ -141,6 +141,7 @@ class Rendered:
     repaired: int
     clipped: int
     faults: dict[str, str]
+    remark: str = ""
 
     @property
     def speed(self) -> float:
@@ -149,7 +150,7 @@ class Rendered:
 
     def remarks(self) -> list[str]:
         """What the user should know of, one line each."""
-        remarks = []
+        remarks = [self.remark] if self.remark else []
         if self.repaired:
             remarks.append(f"{self.source}: {self.repaired} NaN or infinite samples were taken as silence")
         if self.clipped:
@@ -334,6 +335,7 @@ def _rendered(
     return Rendered(
         sound.name, writer.path, writer.frames / sound.rate, time.perf_counter() - start, sound.rate, writer.channels,
         writer.subtype, report.windows, report.latency / sound.rate, repaired, writer.clipped, faults,
+        sound.reader.remark if sound.reader is not None else "",
     )  # fmt: skip
 
 

@@ -70,7 +70,10 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def place_for(name: str, overwrite: bool) -> Iterator[Path]:
-    """A path for a builder to make a model's folder at; it takes the place of an older one once it is whole.
+    """Where a builder makes a model's folder. An older one of that name lies aside meanwhile, and comes back where the
+    new one fails.
+
+    It is made at its own place: what OpenVINO keeps compiled is found by the path of the folder.
 
     Raises
     ------
@@ -80,26 +83,27 @@ def place_for(name: str, overwrite: bool) -> Iterator[Path]:
         The folder cannot be written.
     """
     final = folder_of(name)
-    if final.exists() and not overwrite:
-        raise UsageError(f"model {name} is here already; say --overwrite to make it again")
     if final.is_symlink():
         raise QsepError(f"{final} is a link, not a folder of qsep-live: remove it by hand")
-    new = final.with_name(f".{name}.new.{os.getpid()}")
-    old = final.with_name(f".{name}.old.{os.getpid()}")
+    aside = final.with_name(f".{name}.old")
     try:
-        yield new
-        if not (new / CARD).is_file():
-            raise QsepError(f"{final}: the model was not made whole; nothing is changed")
+        if aside.exists() and not final.exists():  # of a run that was killed
+            aside.rename(final)
         if final.exists():
-            final.rename(old)
-        new.rename(final)
+            if not overwrite:
+                raise UsageError(f"model {name} is here already; say --overwrite to make it again")
+            shutil.rmtree(aside, ignore_errors=True)
+            final.rename(aside)
+        try:
+            yield final
+        except BaseException:
+            shutil.rmtree(final, ignore_errors=True)
+            if aside.exists():
+                aside.rename(final)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise QsepError(f"{final}: could not be written: {error.strerror or error}") from None
-    finally:
-        if old.exists() and not final.exists():
-            old.rename(final)
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def remove(name: str) -> None:
