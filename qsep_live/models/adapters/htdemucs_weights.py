@@ -192,7 +192,7 @@ def read_package_file(path: Path) -> Network:
 
 def save_network(network: Network, path: Path) -> None:
     """Write ``path``, as our own safetensors file. Not atomic: `htdemucs_build` writes in a folder that it renames."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     header = {"schema": SCHEMA, "settings": dict(network.settings)}
     halves = {name: np.ascontiguousarray(value, np.float16) for name, value in network.state.items()}
@@ -201,7 +201,7 @@ def save_network(network: Network, path: Path) -> None:
         name: half if np.array_equal(half.astype(np.float32), network.state[name]) else network.state[name]
         for name, half in halves.items()
     }
-    save_file(tensors, path, {HEADER: json.dumps(header)})
+    path.write_bytes(save(tensors, {HEADER: json.dumps(header)}))  # a full disk is an OSError this way
 
 
 def load_network(path: Path) -> Network:
