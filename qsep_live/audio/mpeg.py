@@ -1,7 +1,8 @@
 """Where the sound lies in an MP3: its first frame, its last, and whether the first one says how long it is.
 
-Where no Xing, Info or VBRI tag stands in the first frame, libsndfile believes an estimate of the length and stops there;
-and it looks for more frames in what is no sound. So the frames are followed here, header by header. The tables are those of ISO 11172-3 and 13818-3.
+Where no Xing, Info or VBRI tag stands in the first frame, libsndfile believes an estimate of the length and stops
+there; and it looks for more frames in what is no sound. So the frames are followed here, header by header. The tables
+are those of ISO 11172-3 and 13818-3.
 """
 
 from __future__ import annotations

@@ -55,11 +55,9 @@ def system(_machine: Machine, _model: str | None, _device: str, _threads: int) -
 
     try:
         Board().close()
-    except OSError as error:
-        yield Finding(
-            "memory", "fail", f"shared memory cannot be had: {error.strerror or error}",
-            "in a container give it more: --shm-size 64m",
-        )  # fmt: skip
+    except QsepError as error:
+        what, _, advice = str(error).partition("; ")
+        yield Finding("memory", "fail", what, advice)
 
 
 def portaudio(_machine: Machine, _model: str | None, _device: str, _threads: int) -> Iterator[Finding]:

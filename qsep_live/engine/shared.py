@@ -8,11 +8,15 @@ only possible when the writer went all the way round meanwhile; then the reader 
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import resource_tracker, shared_memory
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +24,11 @@ from numpy.typing import NDArray
 from qsep_live.dsp.grid import BINS, FRAMES
 from qsep_live.dsp.ring import Ring
 from qsep_live.engine.gain_field import GainFrames
+from qsep_live.errors import QsepError
 from qsep_live.latent.slerp import LATENT_SIZE
 
+SHARED = "/dev/shm"
+"""Where Linux has it."""
 SLOTS = 4
 PRESETS = 8
 """The most that sound at once."""
@@ -34,6 +41,17 @@ TIMES = 16384
 TIME_BIN = 2e-6
 
 
+def _no_room(size: int, error: OSError) -> QsepError:
+    """Shared memory of ``size`` bytes cannot be had: one line that says what is free."""
+    if error.errno not in (errno.ENOSPC, errno.ENOMEM):
+        return QsepError(f"shared memory cannot be made: {error.strerror or error}")
+    free = shutil.disk_usage(SHARED).free if Path(SHARED).is_dir() else 0
+    return QsepError(
+        f"shared memory is too small: a session needs {size / 1e6:.0f} MB in {SHARED}, {free / 1e6:.1f} MB are free;"
+        " end what fills it, or in a container give it more: --shm-size 64m"
+    )
+
+
 class Segment:
     """Named arrays in one shared-memory segment; the layout follows from the specification alone."""
 
@@ -44,7 +62,14 @@ class Segment:
             nbytes = int(np.dtype(dtype).itemsize * np.prod(shape))
             size += (nbytes + 63) // 64 * 64
         self._owner = name is None
-        self._memory = shared_memory.SharedMemory(name, create=self._owner, size=size)
+        try:
+            self._memory = shared_memory.SharedMemory(name, create=self._owner, size=size)
+        except OSError as error:
+            if not self._owner:
+                raise
+            raise _no_room(size, error) from None
+        if self._owner:
+            self._reserve(size)
         if not self._owner and not _tracker_is_shared(self._memory.name):
             resource_tracker.unregister(self._memory._name, "shared_memory")  # type: ignore[attr-defined]
         self.name = self._memory.name
@@ -53,6 +78,18 @@ class Segment:
         self._arrays: dict[str, NDArray[np.generic]] = {
             key: np.ndarray(shape, dtype, self._memory.buf, offsets[key]) for key, dtype, shape in specification
         }
+
+    def _reserve(self, size: int) -> None:
+        """Have every page now. A segment larger than what is free is made without an error, and touching it later would
+        end the process by SIGBUS, in the middle of a set."""
+        if not hasattr(os, "posix_fallocate") or not sys.platform.startswith("linux"):
+            return  # elsewhere such memory is no file system with an end of its own
+        try:
+            os.posix_fallocate(self._memory._fd, 0, size)  # type: ignore[attr-defined]
+        except OSError as error:
+            self._memory.close()
+            self._memory.unlink()
+            raise _no_room(size, error) from None
 
     def array(self, key: str) -> NDArray[np.generic]:
         return self._arrays[key]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -304,3 +307,26 @@ def test_a_host_that_is_killed_leaves_nothing_behind() -> None:
     while exists(name) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not exists(name)
+
+
+@pytest.mark.parametrize(("code", "words"), [
+    ("from qsep_live.engine.shared import Board; Board()", "shared memory is too small: a session needs "),
+    ("from qsep_live.cli.main import run; run(['doctor'])", "shared memory is too small"),
+])  # fmt: skip
+def test_shared_memory_that_is_too_small_is_told_and_ends_nothing(code: str, words: str) -> None:
+    """A /dev/shm of one megabyte, which takes a larger segment without an error until it is touched."""
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        pytest.skip("needs unshare and root (a /dev/shm of its own)")
+    mount = 'mount -t tmpfs -o size=1m none /dev/shm && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert words in done.stdout + done.stderr
+    assert "in /dev/shm, 1.0 MB are free" in done.stdout + done.stderr
+    assert done.returncode in (0, 1), done.stderr
+
+
+def test_shared_memory_is_had_when_it_is_made() -> None:
+    with board() as shared:
+        assert Path(f"/dev/shm/{shared.name}").stat().st_blocks * 512 >= 20_000_000 or sys.platform != "linux"
