@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio.mpeg import Layout, mpeg_layout
+from qsep_live.audio.wav_header import unfinished_wav
 from qsep_live.errors import QsepError
 
 Block = NDArray[np.float32]
@@ -60,8 +61,7 @@ class SoundFileReader:
         self._file = _open(self.path)
         self.remark = ""
         try:
-            if self._file.format == "MP3":
-                self.remark = _mp3_remark(self.path)
+            self.remark = _remark(self.path, str(self._file.format))
             self.rate = int(self._file.samplerate)
             self.channels = int(self._file.channels)
             self.subtype = str(self._file.subtype)
@@ -199,6 +199,10 @@ def _open(path: Path) -> Any:
             layout = mpeg_layout(path)
             if layout is not None:
                 return _open_mp3(path, layout)
+        if head == b"RIFF" and (wav := unfinished_wav(path)) is not None:
+            import soundfile
+
+            return soundfile.SoundFile(_Part(path, wav.start + wav.size, wav.patches()))
         return _forward_reader()(path)
     except OSError as error:
         raise QsepError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -247,11 +251,12 @@ def _feed(path: Path, layout: Layout, descriptor: int) -> None:
 
 
 class _Part(io.RawIOBase):
-    """The first bytes of a file, as a file."""
+    """The first bytes of a file, as a file; ``patches`` are bytes that stand in place of its own, by position."""
 
-    def __init__(self, path: Path, end: int) -> None:
+    def __init__(self, path: Path, end: int, patches: Mapping[int, bytes] | None = None) -> None:
         self._raw = path.open("rb")
         self._end = end
+        self._patches = patches or {}
 
     def readable(self) -> bool:
         return True
@@ -260,8 +265,14 @@ class _Part(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        left = max(0, self._end - self._raw.tell())
-        return self._raw.readinto(memoryview(buffer)[:left])
+        start = self._raw.tell()
+        view = memoryview(buffer)[: max(0, self._end - start)]
+        got = self._raw.readinto(view)
+        for place, patch in self._patches.items():
+            for offset, byte in enumerate(patch, start=place - start):
+                if 0 <= offset < got:
+                    view[offset] = byte
+        return got
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if whence == io.SEEK_END:
@@ -276,7 +287,12 @@ class _Part(io.RawIOBase):
         super().close()
 
 
-def _mp3_remark(path: Path) -> str:
+def _remark(path: Path, kind: str) -> str:
+    """What the user should know of a file of this kind, if anything."""
+    if kind == "WAV" and (wav := unfinished_wav(path)) is not None:
+        return f"{path}: its recorder wrote no length; {wav.size:,} bytes of sound were read, to the end of the file"
+    if kind != "MP3":
+        return ""
     layout = mpeg_layout(path)
     if layout is None or not layout.after:
         return ""
