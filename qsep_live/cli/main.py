@@ -41,6 +41,17 @@ _COMMANDS = {
     "foresight": "qsep_live.cli.foresight:foresight",
     "compose": "qsep_live.cli.compose:compose",
 }
+#: What other separators' users type, and what does it here.
+_HABITS = {
+    "separate": "render SONG --stems",
+    "split": "render SONG --stems",
+    "stems": "render SONG --stems",
+    "karaoke": "render SONG --two vocals",
+    "instrumental": "render SONG --preset vocals --mode remove",
+    "acapella": "render SONG --preset vocals",
+    "list": "models list, or presets list",
+    "download": "models add htdemucs",
+}
 _EPILOG = """\b
 Examples:
   qsep-live --preset vocals                         the default interface
@@ -57,6 +68,8 @@ class _Main(LazyGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in _HABITS:
+            raise click.UsageError(f"there is no command {args[0]!r}; say: qsep-live {_HABITS[args[0]]}", ctx)
         if args[0] not in _COMMANDS and Path(args[0]).suffix:
             name = args[0]
             raise click.UsageError(
@@ -150,6 +163,10 @@ def run(arguments: list[str] | None = None) -> int:
             code = cli.main(args=arguments, prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        # A group without a command: its help is no error, though there was nothing to do.
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         return _tell(error.format_message(), 2 if isinstance(error, click.UsageError) else 1, error)
     except QsepError as error:

@@ -112,7 +112,7 @@ def load_references(path: Path) -> dict[str, Reference]:
         The file cannot be read, or a value is missing or out of range: says which.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise QsepError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:

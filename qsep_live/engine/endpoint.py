@@ -17,19 +17,11 @@ JACK = "jack:"
 """Before the name of a JACK server other than the default one."""
 
 SOUND_SUFFIXES = (
-    ".wav",
-    ".w64",
-    ".rf64",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".aiff",
-    ".aif",
-    ".m4a",
-    ".mp4",
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
+    *(".m4a", ".mp4", ".aac", ".wma", ".webm"),
 )
+"""Of sound files: a name with one of these is no device; in a folder such files are rendered, or it is said why not."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class RackConfig:
         """
         path = Path(path).expanduser()
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise UsageError(f"{path}: cannot read the rack file: {error.strerror or error}") from error
         except UnicodeDecodeError as error:

@@ -55,7 +55,7 @@ def test_version(qsep: Callable[..., Any]) -> None:
     ("arguments", "words"),
     [
         (["rendre"], ["rendre", "did you mean 'render'"]),
-        (["xyzzy"], ["xyzzy", "there are render, presets, devices, doctor, demo, bench"]),
+        (["xyzzy"], ["xyzzy", "there are render, presets, models, devices, doctor, demo"]),
         (["song.wav"], ["song.wav", "--input song.wav --output OUT.wav"]),
         (["--presets", "vocals"], ["--presets", "--preset"]),
         (["--wet", "50"], ["--wet", "0% to 100%"]),
@@ -114,3 +114,19 @@ def test_a_reader_that_leaves_is_no_traceback(start: Callable[..., Any]) -> None
 def test_names_that_the_terminal_cannot_show_are_no_error(spawn: Callable[..., Any]) -> None:
     told = spawn("--input", "Gerät·♫.wav", "--output", "x.wav", PYTHONIOENCODING="ascii")
     told.fails(1, "no such file")
+
+
+@pytest.mark.parametrize("group", ["compose", "bench", "slakh", "experiment"])
+def test_a_group_without_a_command_shows_its_help(qsep, group):
+    told = qsep(group)
+    assert told.code == 2
+    assert "error" not in told.err.splitlines()[0]
+    assert told.err.startswith(f"Usage: qsep-live {group}")
+    assert len(told.err.splitlines()) > 5
+
+
+@pytest.mark.parametrize(("word", "does"), [
+    ("separate", "render SONG --stems"), ("karaoke", "render SONG --two vocals"), ("instrumental", "--mode remove"),
+])  # fmt: skip
+def test_what_is_typed_from_habit_gets_the_command_that_does_it(qsep, word, does):
+    qsep(word, "song.mp3").fails(2, f"there is no command {word!r}", does)

@@ -183,3 +183,26 @@ def test_results_of_another_run_are_no_input(tmp_path: Path) -> None:
     assert track.path == tmp_path / "song.wav"
     with pytest.raises(UsageError, match="no sound file"):
         find_tracks([tmp_path / "separated"], tmp_path / "separated")
+
+
+@pytest.mark.parametrize("suffix", ["wave", "aifc", "au", "caf", "w64"])
+def test_a_folder_of_any_kind_that_is_read_alone_is_rendered(
+    qsep: Qsep, wav: Write, tiny_model: Model, suffix: str
+) -> None:
+    import soundfile
+
+    source = wav("in.wav", 0.5, subtype="PCM_16")
+    sound, rate = soundfile.read(source, dtype="int16")
+    Path("album").mkdir()
+    kind = {"wave": "WAV", "aifc": "AIFF"}.get(suffix, suffix.upper())
+    soundfile.write(f"album/a.{suffix}", sound, rate, "PCM_16", format=kind)
+    source.unlink()
+    told = qsep("render", "album", "-o", "out", "-p", "one", "--model", tiny_model[0])
+    assert told.code == 0, told.err
+    assert [path.name for path in Path("out/a").iterdir()] == ["one.wav"]
+
+
+def test_a_wave_is_a_file_not_a_device(qsep: Qsep, wav: Write, tiny_model: Model) -> None:
+    told = qsep("-i", wav("in.wav", 0.5), "-o", "z.wave", "-p", "one", "--model", tiny_model[0])
+    assert told.code == 0, told.err
+    assert Path("z.wave").is_file()

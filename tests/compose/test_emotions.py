@@ -136,3 +136,9 @@ def test_references_count_each_melody_once(songs: Callable[[int], Path], tmp_pat
     assert found.melodies == 3
     assert found.reference.pitch == pytest.approx(sum(one.pitch for one in each) / 3)
     assert found.similarity == pytest.approx(sum(one.similarity for one in each) / 3)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "references.toml"
+    path.write_text("[dark]\npitch = 50.25\ndensity = 3.5\n", encoding="utf-8-sig")
+    assert load_references(path)["dark"] == Reference(50.25, 3.5)

@@ -118,3 +118,11 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "noise.toml").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UsageError, match="UTF-8"):
         RackConfig.load(tmp_path / "noise.toml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    plain, marked = tmp_path / "a.toml", tmp_path / "b.toml"
+    text = HEAD + '[[effect]]\ntype = "Gain"\n[effect.parameters]\ngain_db = 3.0\n'
+    plain.write_text(text, encoding="utf-8")
+    marked.write_text(text, encoding="utf-8-sig")
+    assert RackConfig.load(marked).effects == RackConfig.load(plain).effects
