@@ -125,4 +125,4 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     text = HEAD + '[[effect]]\ntype = "Gain"\n[effect.parameters]\ngain_db = 3.0\n'
     plain.write_text(text, encoding="utf-8")
     marked.write_text(text, encoding="utf-8-sig")
-    assert RackConfig.load(marked).effects == RackConfig.load(plain).effects
+    assert RackConfig.load(marked).parameters == RackConfig.load(plain).parameters
