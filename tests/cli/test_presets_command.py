@@ -264,7 +264,7 @@ def test_blend_joins_presets_that_name_different_stems(qsep: Qsep, wav: Write, h
         (["new", "low", "-q", "a.wav", "--model", "bands"], 2, ["'low'", "already"]),
         (["new", "x", "-q", "silence.wav", "--model", "bands"], 1, ["silent"]),
         (["new", "x", "-q", "gone.wav", "--model", "bands"], 1, ["gone.wav"]),
-        (["new", "x", "-q", "a.wav", "--model", "band"], 1, ["band"]),
+        (["new", "x", "-q", "a.wav", "--model", "band"], 2, ["band", "qsep-live models list"]),
         (
             ["blend", "x", "--between", "low", "one", "--model", "bands"],
             2,

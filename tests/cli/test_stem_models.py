@@ -117,14 +117,14 @@ def test_presets_modes_racks_and_channels(qsep: Qsep, wav: Write, bands: str) ->
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-i", "in.wav", "-o", "out.wav", "-p", "lw"], ["bands", "low, high", "did you mean 'low'"]),
+        (["-i", "in.wav", "-o", "out.wav", "-p", "lw"], ["bands", "high, low", "Did you mean 'low'"]),
         (["-i", "in.wav", "-o", "out.wav"], ["'vocals'", "low, high"]),
         (["-i", "in.wav", "-o", "out.wav", "-p", "low", "--delay", "25ms"], ["--delay", "bands"]),
         (["-i", "in.wav", "-o", "out.wav", "-p", "low", "--window", "128"], ["--window", "bands"]),
         (["-i", "in.wav", "-o", "out.wav", "-p", "low", "--rack", "gone.toml"], ["gone.toml"]),
         (["-p", "low"], ["bands", "only files"]),
         (["render", "in.wav", "-p", "low", "--delay", "25ms"], ["--delay", "bands"]),
-        (["render", "in.wav", "--two", "lo"], ["low, high"]),
+        (["render", "in.wav", "--two", "lo"], ["high, low"]),
         (["render", "in.wav", "--two", "rest"], ["rest"]),
         (["render", "in.wav", "--stems", "--two", "low"], ["--stems", "--two"]),
         (["render", "in.wav", "--stems", "-p", "low"], ["--stems", "--preset"]),
