@@ -189,7 +189,7 @@ class AudioWriter:
             raise_lost()
             try:
                 with unbroken():
-                    self._sound.write(chunk)
+                    self._sound.write(_rounded(chunk, self.subtype))
             except (RuntimeError, AssertionError) as error:
                 raise self._failed(self._disk.error or error) from error
             if self._disk.error is not None:
@@ -300,6 +300,18 @@ class AudioWriter:
             errno.EFBIG: "the file size limit is reached",
         }.get(number or 0, str(getattr(error, "strerror", None) or error))
         return QsepError(f"{self.path} cannot be written: {why} (after {self.frames / self.rate:.1f} s of sound)")
+
+
+def _rounded(chunk: NDArray[np.float32], subtype: str) -> NDArray[Any]:
+    """Integers for a PCM format, rounded here once: libsndfile rounds WAV and AIFF down, FLAC to the nearest."""
+    if not subtype.startswith("PCM_"):
+        return chunk
+    bits = int(subtype[4:])
+    full = 2.0 ** (bits - 1)
+    whole = np.clip(np.rint(np.nan_to_num(chunk.astype(np.float64)) * full), -full, full - 1.0)
+    if bits == 16:
+        return whole.astype(np.int16)
+    return whole.astype(np.int32) << (32 - bits)
 
 
 def write_audio(

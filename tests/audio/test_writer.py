@@ -198,3 +198,13 @@ def test_samples_beyond_full_scale_are_counted_and_cut(tmp_path: Path) -> None:
 )
 def test_a_render_keeps_the_sample_format_where_it_can(name: str, like: str | None, chosen: str) -> None:
     assert choose_subtype(name, like) == chosen
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_the_same_sound_has_the_same_integers_in_every_format(tmp_path: Path, subtype: str) -> None:
+    sound = np.random.default_rng(3).uniform(-1.1, 1.1, (9000, 2)).astype(np.float32)
+    full = 2.0 ** (int(subtype[4:]) - 1)
+    right = np.clip(np.rint(sound.astype(np.float64) * full), -full, full - 1) / full
+    for suffix in ("wav", "flac", "aiff"):
+        path = write_audio(tmp_path / f"a.{suffix}", sound, 44100, subtype)
+        assert np.array_equal(soundfile.read(path)[0], right), suffix

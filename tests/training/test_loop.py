@@ -113,7 +113,7 @@ def after(count: int) -> Callable[[], Ending | None]:
 def test_training_separates_better(tmp_path: Path) -> None:
     """The same pairs and the same noise, before and after, in dB."""
     settings = SETTINGS.changed(["losses.kind=sdr", "losses.reconstruction=1", "losses.latent_every=1000"])
-    found = trainer(tmp_path, 16, settings=settings, log_every=Every(steps=8))
+    found = trainer(tmp_path, 24, settings=settings, log_every=Every(steps=8))
     drawn = replace(found._draw, size=6).at(10**6)
 
     def error(model: Model) -> float:
@@ -123,7 +123,7 @@ def test_training_separates_better(tmp_path: Path) -> None:
     before = error(found.model)
     assert found.run() is Ending.DONE
     assert error(found.model) < before - 1.0
-    assert [row["step"] for row in found.folder.rows()] == [8, 16]
+    assert [row["step"] for row in found.folder.rows()] == [8, 16, 24]
     assert found.reporter.shares[-1] == 1.0
 
 
