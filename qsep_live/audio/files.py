@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio.mpeg import Layout, mpeg_layout
+from qsep_live.audio.ogg import SPEAKERS, ogg_parts
 from qsep_live.audio.wav_header import unfinished_wav
 from qsep_live.errors import QsepError
 
@@ -109,6 +110,8 @@ class SoundFileReader:
             if not got:
                 raise self._cut(done)
             done += got
+        if self._file.format == "OGG" and self.channels in SPEAKERS:
+            block = np.ascontiguousarray(block[:, SPEAKERS[self.channels]])
         self.position += done
         if not np.isfinite(block).all():
             broken = ~np.isfinite(block)
@@ -209,10 +212,14 @@ def _open(path: Path) -> Any:
     except (RuntimeError, TypeError, ValueError) as error:
         if path.suffix.lower() in _OTHER:
             raise QsepError(
-                f"{path}: {path.suffix[1:].lower()} files are not read, only {READS};"
-                f" convert it: ffmpeg -i {path.name} {path.stem}.wav"
+                f"{path}: {path.suffix[1:].lower()} files are not read, only {READS}; convert it: {_mend(path)}"
             ) from error
         raise QsepError(f"{path} is damaged or not a sound file ({READS} are read)") from error
+
+
+def _mend(path: Path) -> str:
+    """A command that makes a file of this one that is read; it can be pasted."""
+    return f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix('.flac')))}"
 
 
 def _open_mp3(path: Path, layout: Layout) -> Any:
@@ -222,10 +229,7 @@ def _open_mp3(path: Path, layout: Layout) -> Any:
     its first and last frames is no sound, fails that way.
     """
     if layout.parts > 1:
-        raise QsepError(
-            f"{path} is {layout.parts} MP3s in a row; to make one of them:"
-            f" ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_suffix('.flac')))}"
-        )
+        raise QsepError(f"{path} is {layout.parts} MP3s in a row; to make one of them: {_mend(path)}")
     if layout.tagged:
         return _forward_reader()(path if not layout.after else _Part(path, layout.end))
     reading, writing = os.pipe()
@@ -314,10 +318,10 @@ def _length(path: Path, file: Any) -> int:
     for said, held in re.findall(r"^data : (\d+) \(should be (\d+)\)", info, re.M):
         if int(held) < int(said) < _PIPED:
             raise QsepError(f"{path} is truncated: it holds {int(held):,} of {int(said):,} bytes of sound")
+    if file.format == "OGG" and (parts := ogg_parts(path)) > 1:
+        raise QsepError(f"{path} holds {parts} recordings in a row; to make one of them: {_mend(path)}")
     if file.format == "OGG" and re.search(r"end-of-stream bit|without an End-Of-Stream", info, re.I):
-        raise QsepError(
-            f"{path} is truncated: its end is missing; to use what is there: ffmpeg -i {path.name} whole.wav"
-        )
+        raise QsepError(f"{path} is truncated: its end is missing; to use what is there: {_mend(path)}")
     if file.format == "MP3":
         frames = _mp3_length(path, file, frames)
     elif frames > 1 << 50:

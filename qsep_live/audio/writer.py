@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsep_live.audio import riff
+from qsep_live.audio.ogg import SPEAKERS
 from qsep_live.errors import QsepError, UsageError
 from qsep_live.unbroken import raise_lost, unbroken
 
@@ -140,9 +141,11 @@ class AudioWriter:
         self.subtype = subtype or default
         if self.subtype not in allowed:
             raise UsageError(f"{self.path}: no {self.subtype} in this format, only {', '.join(allowed)}")
-        self._wav = container == "RF64"
+        self._wav, self._ogg = container == "RF64", container == "OGG"
         self._target = self._check_target()
-        self._temporary = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
+        # A name may have 255 bytes: the temporary one must not be longer than that because of what is put around it.
+        short = os.fsencode(self._target.name)[:200].decode("utf-8", "ignore")
+        self._temporary = self._target.with_name(f".{short}.{secrets.token_hex(4)}.part")
         self._disk: _Disk | None = None
         self._sound: Any = None
         try:
@@ -184,6 +187,8 @@ class AudioWriter:
             raise ValueError(f"{data.shape[1]} channels for a file of {self.channels}")
         if self.subtype.startswith("PCM"):
             self.clipped += int(np.count_nonzero(np.abs(data) > 1.0))
+        if self._ogg and self.channels in SPEAKERS:
+            data = np.ascontiguousarray(data[:, np.argsort(SPEAKERS[self.channels])])
         for start in range(0, len(data), CHUNK):
             chunk = data[start : start + CHUNK]
             raise_lost()

@@ -208,3 +208,9 @@ def test_the_same_sound_has_the_same_integers_in_every_format(tmp_path: Path, su
     for suffix in ("wav", "flac", "aiff"):
         path = write_audio(tmp_path / f"a.{suffix}", sound, 44100, subtype)
         assert np.array_equal(soundfile.read(path)[0], right), suffix
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".wav", "\u6b4c" * 82 + ".wav"])
+def test_long_names_are_written(tmp_path: Path, name: str) -> None:
+    write_audio(tmp_path / name, np.zeros((10, 2), np.float32), 44100)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
