@@ -81,7 +81,10 @@ def test_a_spectrogram_is_heard_while_it_is_made(jack: Any, program: Any, cable:
     frames = [stream.push(frame) for frame in generator.frames(LOOKAHEAD + round(20 * FRAMES_A_SECOND))]
     made = found(heard, resample(np.concatenate(frames[LOOKAHEAD:])[:, None], RATE, 44100)[:, 0])
     assert made
-    assert np.median(made) > 0.99
+    # Frame after frame is made from the ones before, so that the last digit of a sum, which differs from processor to
+    # processor and with the number of threads, is heard after some seconds: at first it is the same to the sample.
+    assert max(made) > 0.9999
+    assert np.median(made) > 0.9
 
 
 class Synth:
