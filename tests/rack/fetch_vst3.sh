@@ -7,7 +7,8 @@ set -eu
 
 package=dragonfly-reverb-vst3
 suite=trixie
-mirror=${QSEP_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine uses itself, which may be a private one.
+mirror=${QSEP_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(URI)' 2>/dev/null | sed -n 's#^\(.*/debian\)/dists/.*#\1#p' | head -n 1)}
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 dest=${1:-$here/../../.cache/vst3}
 
@@ -22,6 +23,8 @@ fi
 for tool in apt-get dpkg; do
     command -v "$tool" >/dev/null || { echo "fetch_vst3: needs $tool (Debian or Ubuntu)" >&2; exit 3; }
 done
+
+[ -n "$mirror" ] || { echo "fetch_vst3: apt names no Debian mirror; set QSEP_DEBIAN_MIRROR to one" >&2; exit 3; }
 
 # Debian's own keyring is on every Debian; elsewhere the package debian-archive-keyring brings it.
 keyring=
